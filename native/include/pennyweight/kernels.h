@@ -1,0 +1,71 @@
+// The table of kernels, one per target. Scalar is the specification; the others differ in speed only.
+//
+// A kernel allocates nothing, throws nothing and does no I/O. Decoders return false where data breaks its page and never
+// touch memory outside what they were given; encoders are given valid arguments.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "pennyweight/floatfields.h"
+#include "pennyweight/rans.h"
+
+namespace pennyweight {
+
+// One BF16 block whose exponents are rANS-coded and whose sign and mantissa are stored: decoded in one pass.
+struct BF16Block {
+    const RansTable* table;
+    const uint8_t* states;       // 32 u32
+    const uint8_t* words;        // n_words u16
+    size_t n_words;
+    const uint8_t* high;         // sign_mantissa
+    const uint8_t* readable;     // end of the memory that may be read from `words` and `high` on
+    uint32_t base;
+    size_t n;                    // weights
+    uint8_t* out;                // 2 n bytes
+    bool ok;                     // result: words used up, all states back at L
+};
+
+struct RansEncodeJob {
+    const RansEncodeTable* table;
+    const uint8_t* symbols;  // readable up to the next multiple of 128
+    size_t n;
+    uint8_t* words_end;      // one past the last word
+    uint8_t* states;         // 32 u32
+    size_t n_words;          // result
+};
+
+struct Kernels {
+    const char* name;
+
+    // Fills the parts and counts each symbol (patched weights as their substitute). Returns the number of patches, or SIZE_MAX where
+    // more than n / 32 would be needed.
+    size_t (*split)(const uint8_t* src, const FloatParts& parts, uint32_t* symbol_counts);
+    // Inverse, patches apart. False if a symbol is not below 2^symbol_bits.
+    bool (*merge)(const FloatParts& parts, uint8_t* out);
+
+    // Codes n symbols; states are 32 u32. The words are written downwards and end at words_end; at least 64 bytes must be free below n words.
+    // Returns their number. Interleaved: n_blocks up to kMaxInterleave streams at once.
+    void (*rans_encode)(RansEncodeJob* jobs, size_t n_jobs);
+    bool (*rans_decode)(const RansTable& table, const uint8_t* payload, size_t n_words, uint8_t* out, size_t n);
+
+    // Patches apart. All blocks have the same alphabet. `stream`: write around the cache (for outputs that are not read soon).
+    void (*decode_bf16)(BF16Block* blocks, size_t n_blocks, bool stream);
+
+    void (*byteplane_split)(const uint8_t* src, size_t n_bytes, size_t width, uint8_t* dst);
+    void (*byteplane_merge)(const uint8_t* planes, size_t n_bytes, size_t width, uint8_t* dst);
+};
+
+inline constexpr size_t kMaxInterleave = 4;
+
+const Kernels& scalar_kernels();
+const Kernels* avx2_kernels();    // nullptr where not compiled in
+const Kernels* avx512_kernels();
+
+// Kernels in use: the best that this CPU runs, or PENNYWEIGHT_TARGET, or what set_target chose.
+const Kernels& kernels();
+// Targets that this CPU runs, slowest first; at most three.
+size_t available_targets(const Kernels** list);
+bool set_target(const char* name);
+
+}  // namespace pennyweight

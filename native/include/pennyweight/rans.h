@@ -1,0 +1,53 @@
+// rANS over 16 or 32 symbols, 32 lanes, slots in alias order: stages/entropy/rans.md, whose words are used here.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace pennyweight {
+
+inline constexpr uint32_t kLanes = 32;
+inline constexpr uint32_t kGroup = 128;           // symbols of one group: 32 lanes, 4 each
+inline constexpr uint32_t kSlotBits = 12;         // log2 of the sum of all frequencies
+inline constexpr uint32_t kSlots = 1u << kSlotBits;
+inline constexpr uint32_t kLowerBound = 1u << 16;  // L: a state is in [L, 2^32)
+inline constexpr uint32_t kMaxAlphabet = 32;
+inline constexpr size_t kStateBytes = kLanes * 4;
+
+// What both sides derive from the frequencies. A full bucket (threshold == bucket size) has itself as alias and adjust 0,
+// so a decoder may treat its threshold as any value: the AVX2 kernel uses that to keep thresholds in bytes.
+struct RansTable {
+    uint32_t bits;  // a: log2 of the alphabet
+    uint16_t frequency[kMaxAlphabet];
+    uint16_t threshold[kMaxAlphabet];
+    uint16_t alias[kMaxAlphabet];
+    int16_t adjust[kMaxAlphabet];
+};
+
+// Scales counts to frequencies of sum 4096. False if fewer than two symbols occur.
+bool normalize_frequencies(const uint32_t* counts, uint32_t bits, uint16_t* frequency);
+
+// Builds the buckets. False if the frequencies do not add up to 4096 or one of them does not fit in 12 bits.
+bool build_rans_table(const uint16_t* frequency, uint32_t bits, RansTable* table);
+
+// 12 bits per symbol, 24 or 48 bytes.
+static inline size_t packed_frequency_bytes(uint32_t bits) { return (size_t{1} << bits) * 3 / 2; }
+void pack_frequencies(const uint16_t* frequency, uint32_t bits, uint8_t* dst);
+void unpack_frequencies(const uint8_t* src, uint32_t bits, uint16_t* frequency);
+
+// The inverse of the slots. With p = start[symbol] + rank, the slot is slots[p], and also (p << bits) + segment_offset[i] mod 2^16 for the last
+// segment i that starts at or below p: within a bucket's own part, or its alias's, ranks and offsets run in step.
+struct RansEncodeTable {
+    static constexpr uint32_t kMaxSegments = 2 * kMaxAlphabet;
+
+    uint32_t bits;
+    uint16_t frequency[kMaxAlphabet];
+    uint16_t start[kMaxAlphabet];  // cumulative frequency
+    uint16_t slots[kSlots];
+    uint16_t segment_start[kMaxSegments];  // ascending from 0; 65535 where there are fewer
+    uint16_t segment_offset[kMaxSegments];
+};
+
+void build_rans_encode_table(const RansTable& table, RansEncodeTable* encode);
+
+}  // namespace pennyweight

@@ -1,0 +1,119 @@
+// The rANS of stages/entropy/rans.md in plain loops: what every other target must equal.
+#include "scalar.h"
+
+#include <cstring>
+
+#include "pennyweight/bytes.h"
+
+namespace pennyweight::scalar {
+
+namespace {
+
+// Slot z of the page as one word: symbol << 24 | frequency << 12 | rank. Expanding the slots once per stream costs 4096 steps and
+// makes a symbol one lookup; without vectors that pays from a few thousand symbols on, and keeps this loop the short one.
+void expand_slots(const RansTable& table, uint32_t* slots) {
+    const uint32_t alphabet_mask = (1u << table.bits) - 1;
+    for (uint32_t z = 0; z < kSlots; ++z) {
+        const uint32_t b = z & alphabet_mask, o = z >> table.bits;
+        const bool own = o < table.threshold[b];
+        const uint32_t s = own ? b : table.alias[b];
+        const uint32_t rank = own ? o : static_cast<uint32_t>(static_cast<int32_t>(o) + table.adjust[b]);
+        slots[z] = s << 24 | static_cast<uint32_t>(table.frequency[s]) << 12 | rank;
+    }
+}
+
+}  // namespace
+
+void RansDecoder::start(const RansTable& table, const uint32_t* states, const uint8_t* first_word, const uint8_t* end) {
+    expand_slots(table, slots);
+    std::memcpy(x, states, sizeof(x));
+    words = first_word;
+    words_end = end;
+}
+
+bool RansDecoder::group(uint8_t* out, size_t n) {
+    for (uint32_t t = 0; t < 4; ++t) {
+        for (uint32_t l = 0; l < kLanes; ++l) {
+            const uint32_t i = 4 * l + t;
+            if (i >= n) continue;
+            const uint32_t slot = slots[x[l] & (kSlots - 1)];
+            out[i] = static_cast<uint8_t>(slot >> 24);
+            x[l] = (slot >> 12 & 0xfff) * (x[l] >> kSlotBits) + (slot & 0xfff);
+            if (x[l] < kLowerBound) {
+                if (words_end - words < 2) return false;
+                x[l] = x[l] << 16 | load_le<uint16_t>(words);
+                words += 2;
+            }
+        }
+    }
+    return true;
+}
+
+bool RansDecoder::finished() const {
+    uint32_t off = 0;
+    for (uint32_t l = 0; l < kLanes; ++l) off |= x[l] ^ kLowerBound;
+    return off == 0 && words == words_end;
+}
+
+bool rans_decode(const RansTable& table, const uint8_t* payload, size_t n_words, uint8_t* out, size_t n) {
+    if (!states_valid(payload)) return false;
+    uint32_t x[kLanes];
+    for (uint32_t l = 0; l < kLanes; ++l) x[l] = load_le<uint32_t>(payload + 4 * l);
+    const uint8_t* words = payload + kStateBytes;
+    return finish_symbols(table, x, words, words + 2 * n_words, 0, out, n);
+}
+
+bool finish_symbols(const RansTable& table, const uint32_t* x, const uint8_t* words, const uint8_t* words_end, size_t first, uint8_t* out,
+                    size_t n) {
+    if (words > words_end) return false;
+    RansDecoder decoder;
+    decoder.start(table, x, words, words_end);
+    for (size_t i = first; i < n; i += kGroup) {
+        if (!decoder.group(out + i, n - i < kGroup ? n - i : kGroup)) return false;
+    }
+    return decoder.finished();
+}
+
+bool states_valid(const uint8_t* states) {
+    bool ok = true;
+    for (uint32_t l = 0; l < kLanes; ++l) ok &= load_le<uint32_t>(states + 4 * l) >= kLowerBound;
+    return ok;
+}
+
+// One group backwards: symbols i < n of it.
+void rans_encode_group(const RansEncodeTable& table, const uint8_t* symbols, size_t n, uint32_t* x, uint8_t** words) {
+    uint8_t* p = *words;
+    for (uint32_t t = 4; t-- > 0;) {
+        for (uint32_t l = kLanes; l-- > 0;) {
+            const uint32_t i = 4 * l + t;
+            if (i >= n) continue;
+            const uint32_t s = symbols[i], f = table.frequency[s];
+            if (x[l] >= f << 20) {
+                p -= 2;
+                store_le(p, static_cast<uint16_t>(x[l]));
+                x[l] >>= 16;
+            }
+            const uint32_t q = x[l] / f;
+            x[l] = (q << kSlotBits) + table.slots[table.start[s] + (x[l] - q * f)];
+        }
+    }
+    *words = p;
+}
+
+void rans_encode(RansEncodeJob* jobs, size_t n_jobs) {
+    for (size_t j = 0; j < n_jobs; ++j) {
+        RansEncodeJob& job = jobs[j];
+        uint32_t x[kLanes];
+        for (uint32_t& state : x) state = kLowerBound;
+        uint8_t* words = job.words_end;
+        const size_t groups = (job.n + kGroup - 1) / kGroup;
+        for (size_t g = groups; g-- > 0;) {
+            const size_t left = job.n - g * kGroup;
+            rans_encode_group(*job.table, job.symbols + g * kGroup, left < kGroup ? left : kGroup, x, &words);
+        }
+        for (uint32_t l = 0; l < kLanes; ++l) store_le(job.states + 4 * l, x[l]);
+        job.n_words = static_cast<size_t>(job.words_end - words) / 2;
+    }
+}
+
+}  // namespace pennyweight::scalar

@@ -1,0 +1,38 @@
+// Scalar kernels, and the pieces of them with which the vector kernels finish what does not fill a vector.
+#pragma once
+
+#include "pennyweight/kernels.h"
+
+namespace pennyweight::scalar {
+
+// Decodes group by group with every read checked. 16 KiB: keep it out of loops over small things.
+struct RansDecoder {
+    uint32_t x[kLanes];
+    const uint8_t* words;
+    const uint8_t* words_end;
+    uint32_t slots[kSlots];
+
+    void start(const RansTable& table, const uint32_t* states, const uint8_t* first_word, const uint8_t* end);
+    // Symbols i < n of one group, n <= 128. False if the words run out.
+    bool group(uint8_t* out, size_t n);
+    // Whether all words are used and every state is L again.
+    bool finished() const;
+};
+
+bool states_valid(const uint8_t* states);
+void rans_encode_group(const RansEncodeTable& table, const uint8_t* symbols, size_t n, uint32_t* x, uint8_t** words);
+
+size_t split(const uint8_t* src, const FloatParts& parts, uint32_t* symbol_counts);
+// Weights first <= i < n of a block; first is a multiple of 8. Counts and patches are added to.
+size_t split_from(const uint8_t* src, const FloatParts& parts, size_t first, size_t n_patches, uint32_t* symbol_counts);
+bool merge(const FloatParts& parts, uint8_t* out);
+void rans_encode(RansEncodeJob* jobs, size_t n_jobs);
+bool rans_decode(const RansTable& table, const uint8_t* payload, size_t n_words, uint8_t* out, size_t n);
+// Finishes a stream from symbol `first`, a multiple of 128, with states x and the next word at words; checks its end.
+bool finish_symbols(const RansTable& table, const uint32_t* x, const uint8_t* words, const uint8_t* words_end, size_t first, uint8_t* out,
+                    size_t n);
+void decode_bf16(BF16Block* blocks, size_t n_blocks, bool stream);
+// Finishes a block from weight `first`, a multiple of 128, with states x and the next word at words.
+void finish_bf16(BF16Block& block, size_t first, const uint32_t* x, const uint8_t* words);
+
+}  // namespace pennyweight::scalar
