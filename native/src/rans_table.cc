@@ -110,6 +110,7 @@ void build_rans_encode_table(const RansTable& table, RansEncodeTable* encode) {
     for (uint32_t s = 0; s < alphabet; ++s) {
         encode->frequency[s] = table.frequency[s];
         encode->start[s] = static_cast<uint16_t>(start);
+        encode->reciprocal[s] = table.frequency[s] == 0 ? 0 : (uint64_t{1} << 44) / table.frequency[s] + 1;
         start += table.frequency[s];
     }
     for (uint32_t b = 0; b < alphabet; ++b) {

@@ -43,6 +43,8 @@ struct RansEncodeTable {
     uint32_t bits;
     uint16_t frequency[kMaxAlphabet];
     uint16_t start[kMaxAlphabet];  // cumulative frequency
+    // floor(2^44 / f) + 1. For x < 2^20 f the error of x times it is below x <= 2^44 / f, since f < 2^12: the quotient by shifting is exact.
+    uint64_t reciprocal[kMaxAlphabet];
     uint16_t slots[kSlots];
     uint16_t segment_start[kMaxSegments];  // ascending from 0; 65535 where there are fewer
     uint16_t segment_offset[kMaxSegments];

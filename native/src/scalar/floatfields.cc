@@ -89,6 +89,8 @@ struct Fields {
     static size_t split(const uint8_t* src, const FloatParts& p, size_t first, size_t n_patches, uint32_t* counts) {
         const size_t max_patches = p.n / kWeightsPerPatch;
         uint64_t packed = 0;
+        uint32_t odd_counts[kMaxAlphabet] = {};  // neighbours often have the same symbol, and an increment waits for the one before it
+        uint32_t* const counters[2] = {counts, odd_counts};
         for (size_t i = first; i < p.n; ++i) {
             const Word w = load_le<Word>(src + i * kBytes);
             const uint32_t e = static_cast<uint32_t>(w >> kMantissaBits) & ((1u << kExponentBits) - 1);
@@ -101,7 +103,7 @@ struct Fields {
             }
             const uint32_t symbol = kJoint ? 2 * place + m : place;
             p.symbols[i] = static_cast<uint8_t>(symbol);
-            ++counts[symbol];
+            ++counters[i % 2][symbol];
             for (uint32_t b = 0; b < kLowBytes; ++b) p.low[i * kLowBytes + b] = static_cast<uint8_t>(w >> (8 * b));
             const uint32_t sign = static_cast<uint32_t>(w >> (8 * kBytes - 1));
             const uint32_t middle = static_cast<uint32_t>(w >> (8 * kLowBytes)) & ((1u << (h - 1)) - 1);
@@ -116,6 +118,7 @@ struct Fields {
                 packed = 0;
             }
         }
+        for (uint32_t s = 0; s < (kJoint ? 32 : 16); ++s) counts[s] += odd_counts[s];
         return n_patches;
     }
 

@@ -32,6 +32,21 @@ void RansDecoder::start(const RansTable& table, const uint32_t* states, const ui
 }
 
 bool RansDecoder::group(uint8_t* out, size_t n) {
+    // A whole group takes at most a word a symbol: with as many left nothing need be checked, and the refill, which no branch predictor can
+    // guess, becomes arithmetic.
+    if (n == kGroup && words_end - words >= static_cast<ptrdiff_t>(2 * kGroup)) {
+        for (uint32_t t = 0; t < 4; ++t) {
+            for (uint32_t l = 0; l < kLanes; ++l) {
+                const uint32_t slot = slots[x[l] & (kSlots - 1)];
+                out[4 * l + t] = static_cast<uint8_t>(slot >> 24);
+                const uint32_t next = (slot >> 12 & 0xfff) * (x[l] >> kSlotBits) + (slot & 0xfff);
+                const uint32_t refill = next < kLowerBound;
+                x[l] = next << (16 * refill) | (load_le<uint16_t>(words) & (0 - refill));
+                words += 2 * refill;
+            }
+        }
+        return true;
+    }
     for (uint32_t t = 0; t < 4; ++t) {
         for (uint32_t l = 0; l < kLanes; ++l) {
             const uint32_t i = 4 * l + t;
@@ -88,13 +103,13 @@ void rans_encode_group(const RansEncodeTable& table, const uint8_t* symbols, siz
             const uint32_t i = 4 * l + t;
             if (i >= n) continue;
             const uint32_t s = symbols[i], f = table.frequency[s];
-            if (x[l] >= f << 20) {
-                p -= 2;
-                store_le(p, static_cast<uint16_t>(x[l]));
-                x[l] >>= 16;
-            }
-            const uint32_t q = x[l] / f;
-            x[l] = (q << kSlotBits) + table.slots[table.start[s] + (x[l] - q * f)];
+            const uint32_t spill = x[l] >= f << 20;  // as arithmetic: no branch predictor can guess it
+            store_le(p - 2, static_cast<uint16_t>(x[l]));
+            p -= 2 * spill;
+            const uint32_t state = x[l] >> (16 * spill);
+            // state < 2^20 f, so the product stays below 2^64 and the quotient is exact: see reciprocal.
+            const uint32_t q = static_cast<uint32_t>(uint64_t{state} * table.reciprocal[s] >> 44);
+            x[l] = (q << kSlotBits) + table.slots[table.start[s] + (state - q * f)];
         }
     }
     *words = p;

@@ -1,5 +1,5 @@
-// rANS with 8 lanes in a vector. A slot has 12 bits, so the bucket lookups of 16 lanes share one vector of 16-bit lanes (twice as many as dwords
-// would); each lookup is a byte shuffle or two. Gathers from an expanded table were half as fast. Included by targets/avx2.cc only.
+// rANS with 8 lanes in a vector. Bucket, offset, threshold and symbol fit in bytes, so the lookups of all 32 lanes share one vector; each is a byte
+// shuffle or two. Gathers from an expanded table were half as fast, lookups in 16-bit lanes a quarter slower. Included by targets/avx2.cc only.
 #pragma once
 
 #include <immintrin.h>
@@ -9,7 +9,19 @@
 
 namespace pennyweight::avx2 {
 
-// Bytes for 16 or 32 buckets, looked up by an index per 16-bit lane.
+// Shuffle controls for indices below 2^kBits. A shuffle gives 0 where a control byte has its top bit set, so adding 0x70 or 0xf0 makes each half
+// of 32 entries answer for its own indices only.
+template <uint32_t kBits>
+struct Index {
+    __m256i first, second;
+
+    __attribute__((always_inline)) explicit Index(__m256i value) {
+        first = kBits == 5 ? _mm256_add_epi8(value, _mm256_set1_epi8(0x70)) : value;
+        if constexpr (kBits == 5) second = _mm256_add_epi8(value, _mm256_set1_epi8(static_cast<char>(0xf0)));
+    }
+};
+
+// A byte for each of 16 or 32 buckets.
 template <uint32_t kBits>
 struct ByteLookup {
     __m256i first, second;
@@ -20,34 +32,12 @@ struct ByteLookup {
             second = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(values + 16)));
         }
     }
-};
-
-// Shuffle controls for indices below 2^kBits: a shuffle gives 0 where a control byte has its top bit set, so adding 0x70 or 0xf0 makes each half
-// of 32 entries answer for its own indices only, and 0x80 in the other byte of a lane keeps that byte 0.
-template <uint32_t kBits>
-struct Index {
-    __m256i first, second;
-
-    __attribute__((always_inline)) explicit Index(__m256i value) {
-        first = _mm256_add_epi8(value, _mm256_set1_epi16(static_cast<short>(kBits == 5 ? 0x8070 : 0x8000)));
-        if constexpr (kBits == 5) second = _mm256_add_epi8(value, _mm256_set1_epi16(static_cast<short>(0x80f0)));
-    }
-    // The same for the upper byte of each lane.
-    __attribute__((always_inline)) Index upper() const {
-        Index i = *this;
-        const __m256i zero_below = _mm256_set1_epi16(0x80);
-        i.first = _mm256_or_si256(_mm256_slli_epi16(first, 8), zero_below);
-        if constexpr (kBits == 5) i.second = _mm256_or_si256(_mm256_slli_epi16(second, 8), zero_below);
-        return i;
+    __attribute__((always_inline)) __m256i operator[](const Index<kBits>& index) const {
+        const __m256i found = _mm256_shuffle_epi8(first, index.first);
+        if constexpr (kBits == 4) return found;
+        return _mm256_or_si256(found, _mm256_shuffle_epi8(second, index.second));
     }
 };
-
-template <uint32_t kBits>
-__attribute__((always_inline)) inline __m256i look_up(const ByteLookup<kBits>& table, const Index<kBits>& index) {
-    const __m256i first = _mm256_shuffle_epi8(table.first, index.first);
-    if constexpr (kBits == 4) return first;
-    return _mm256_or_si256(first, _mm256_shuffle_epi8(table.second, index.second));
-}
 
 // Where the words of a refill mask go: lane i takes the next word if its bit is set.
 struct RefillOrder {
@@ -98,28 +88,33 @@ struct Buckets {
         return _mm256_blendv_epi8(x, fresh, low);
     }
 
-    // One symbol of 16 lanes: a holds lanes 0-7 and b 8-15. The result has them as 16-bit lanes in the order of packus:
-    // 0-3, 8-11, 4-7, 12-15.
-    __attribute__((always_inline)) __m256i step(__m256i& a, __m256i& b, const uint8_t*& words) const {
-        const __m256i slot_mask = _mm256_set1_epi32(kSlots - 1);
-        const __m256i slot = _mm256_packus_epi32(_mm256_and_si256(a, slot_mask), _mm256_and_si256(b, slot_mask));
-        const __m256i bucket = _mm256_and_si256(slot, _mm256_set1_epi16((1 << kBits) - 1));
-        const __m256i offset = _mm256_srli_epi16(slot, kBits);
+    // One symbol of each lane; x[i] holds lanes 8 i to 8 i + 7. The bytes of the result stand in the order that packing dwords to bytes gives:
+    // in each half of the vector four lanes of x[0], of x[1], of x[2], of x[3].
+    __attribute__((always_inline)) __m256i step(__m256i x[4], const uint8_t*& words) const {
+        const __m256i slot_mask = _mm256_set1_epi32(kSlots - 1), bucket_mask = _mm256_set1_epi16((1 << kBits) - 1);
+        const __m256i slots0 = _mm256_packus_epi32(_mm256_and_si256(x[0], slot_mask), _mm256_and_si256(x[1], slot_mask));
+        const __m256i slots1 = _mm256_packus_epi32(_mm256_and_si256(x[2], slot_mask), _mm256_and_si256(x[3], slot_mask));
+        const __m256i bucket = _mm256_packus_epi16(_mm256_and_si256(slots0, bucket_mask), _mm256_and_si256(slots1, bucket_mask));
+        const __m256i offset = _mm256_packus_epi16(_mm256_srli_epi16(slots0, kBits), _mm256_srli_epi16(slots1, kBits));
         const Index<kBits> at(bucket);
-        const __m256i own = _mm256_cmpgt_epi16(look_up(threshold, at), offset);
-        const __m256i adjust = _mm256_or_si256(look_up(adjust_low, at), look_up(adjust_high, at.upper()));
-        const __m256i rank = _mm256_add_epi16(offset, _mm256_andnot_si256(own, adjust));
-        const __m256i symbol = _mm256_blendv_epi8(look_up(alias, at), bucket, own);
-        const Index<kBits> of(symbol);
-        const __m256i frequency = _mm256_or_si256(look_up(frequency_low, of), look_up(frequency_high, of.upper()));
+        const __m256i other = _mm256_cmpeq_epi8(_mm256_max_epu8(offset, threshold[at]), offset);  // offset >= threshold
+        const __m256i symbol = _mm256_blendv_epi8(bucket, alias[at], other);
+        const __m256i low = _mm256_and_si256(adjust_low[at], other), high = _mm256_and_si256(adjust_high[at], other);
         const __m256i zero = _mm256_setzero_si256();
-        a = _mm256_add_epi32(_mm256_mullo_epi32(_mm256_unpacklo_epi16(frequency, zero), _mm256_srli_epi32(a, kSlotBits)),
-                             _mm256_unpacklo_epi16(rank, zero));
-        b = _mm256_add_epi32(_mm256_mullo_epi32(_mm256_unpackhi_epi16(frequency, zero), _mm256_srli_epi32(b, kSlotBits)),
-                             _mm256_unpackhi_epi16(rank, zero));
-        a = refill(a, words);
-        b = refill(b, words);
+        const __m256i rank0 = _mm256_add_epi16(_mm256_unpacklo_epi8(offset, zero), _mm256_unpacklo_epi8(low, high));
+        const __m256i rank1 = _mm256_add_epi16(_mm256_unpackhi_epi8(offset, zero), _mm256_unpackhi_epi8(low, high));
+        const Index<kBits> of(symbol);
+        const __m256i f_low = frequency_low[of], f_high = frequency_high[of];
+        const __m256i f0 = _mm256_unpacklo_epi8(f_low, f_high), f1 = _mm256_unpackhi_epi8(f_low, f_high);
+        x[0] = advance(x[0], _mm256_unpacklo_epi16(f0, zero), _mm256_unpacklo_epi16(rank0, zero), words);
+        x[1] = advance(x[1], _mm256_unpackhi_epi16(f0, zero), _mm256_unpackhi_epi16(rank0, zero), words);
+        x[2] = advance(x[2], _mm256_unpacklo_epi16(f1, zero), _mm256_unpacklo_epi16(rank1, zero), words);
+        x[3] = advance(x[3], _mm256_unpackhi_epi16(f1, zero), _mm256_unpackhi_epi16(rank1, zero), words);
         return symbol;
+    }
+
+    __attribute__((always_inline)) static __m256i advance(__m256i x, __m256i frequency, __m256i rank, const uint8_t*& words) {
+        return refill(_mm256_add_epi32(_mm256_mullo_epi32(frequency, _mm256_srli_epi32(x, kSlotBits)), rank), words);
     }
 };
 
@@ -149,25 +144,21 @@ struct Progress {
 template <uint32_t kBits, size_t kN>
 __attribute__((always_inline)) inline void decode_group(const Buckets<kBits>* buckets, __m256i (*x)[4], const uint8_t** words,
                                                         __m256i (*symbols)[4]) {
-    __m256i s[kN][2][4];
+    __m256i s[kN][4];
 #pragma GCC unroll 4
     for (int t = 0; t < 4; ++t) {
 #pragma GCC unroll 2
-        for (size_t b = 0; b < kN; ++b) {
-            s[b][0][t] = buckets[b].step(x[b][0], x[b][1], words[b]);
-            s[b][1][t] = buckets[b].step(x[b][2], x[b][3], words[b]);
-        }
+        for (size_t b = 0; b < kN; ++b) s[b][t] = buckets[b].step(x[b], words[b]);
     }
 #pragma GCC unroll 2
     for (size_t b = 0; b < kN; ++b) {
-#pragma GCC unroll 2
-        for (int half = 0; half < 2; ++half) {
-            // Symbols t and t + 1 of a lane become neighbours, then all four; unpack undoes the order of packus.
-            const __m256i s01 = _mm256_or_si256(s[b][half][0], _mm256_slli_epi16(s[b][half][1], 8));
-            const __m256i s23 = _mm256_or_si256(s[b][half][2], _mm256_slli_epi16(s[b][half][3], 8));
-            symbols[b][2 * half] = _mm256_unpacklo_epi16(s01, s23);
-            symbols[b][2 * half + 1] = _mm256_unpackhi_epi16(s01, s23);
-        }
+        // The four symbols of a lane become a dword; unpacking undoes the order of packing.
+        const __m256i low01 = _mm256_unpacklo_epi8(s[b][0], s[b][1]), low23 = _mm256_unpacklo_epi8(s[b][2], s[b][3]);
+        const __m256i high01 = _mm256_unpackhi_epi8(s[b][0], s[b][1]), high23 = _mm256_unpackhi_epi8(s[b][2], s[b][3]);
+        symbols[b][0] = _mm256_unpacklo_epi16(low01, low23);
+        symbols[b][1] = _mm256_unpackhi_epi16(low01, low23);
+        symbols[b][2] = _mm256_unpacklo_epi16(high01, high23);
+        symbols[b][3] = _mm256_unpackhi_epi16(high01, high23);
     }
 }
 
