@@ -32,15 +32,21 @@ void choose_window(const uint8_t* src, const FloatTraits& traits, size_t n, uint
     std::memset(counts, 0, kSets * exponents * sizeof(uint32_t));
     const size_t period = n < kSampleFrom ? n : kPeriod, taken = n < kSampleFrom ? n : kTaken;
     for (size_t first = 0; first < n; first += period) {
-        const size_t end = n - first < taken ? n : first + taken;
+        const size_t count = n - first < taken ? n - first : taken;
+        const uint8_t* at = src + first * traits.bytes;
 #if defined(__GNUC__)
         // The stride defeats the hardware's prefetcher, and the block is often cold here.
-        const size_t ahead = first + 8 * period < n ? first + 8 * period : first;
-        for (size_t line = 0; line < kTaken * traits.bytes; line += 64) __builtin_prefetch(src + ahead * traits.bytes + line);
+        const size_t ahead = n - first > 8 * period ? 8 * period * traits.bytes : 0;
+        for (size_t line = 0; line < kTaken * traits.bytes; line += 64) __builtin_prefetch(at + ahead + line);
 #endif
-        for (size_t i = first; i < end; ++i) {
-            ++counts[i % kSets * exponents + exponent_at(src + i * traits.bytes, traits)];
+        size_t i = 0;
+        for (; i + kSets <= count; i += kSets, at += kSets * traits.bytes) {
+            ++counts[exponent_at(at, traits)];
+            ++counts[exponents + exponent_at(at + traits.bytes, traits)];
+            ++counts[2 * exponents + exponent_at(at + 2 * traits.bytes, traits)];
+            ++counts[3 * exponents + exponent_at(at + 3 * traits.bytes, traits)];
         }
+        for (; i < count; ++i, at += traits.bytes) ++counts[exponent_at(at, traits)];
     }
     for (size_t e = 0; e < exponents; ++e) counts[e] += counts[exponents + e] + counts[2 * exponents + e] + counts[3 * exponents + e];
     uint64_t inside = 0;

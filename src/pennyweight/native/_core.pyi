@@ -4,12 +4,13 @@ Decoders return False where the data breaks the stage's page (`stages/**/x.md`) 
 write outside the buffers given. Wrong arguments from our own code (sizes that do not fit) raise ValueError.
 """
 
-from collections.abc import Buffer, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 U8 = NDArray[np.uint8]
+Buffer = U8 | bytes | bytearray | memoryview
 
 def targets() -> list[str]:
     """Targets this CPU can run, slowest first: scalar, avx2, avx512."""

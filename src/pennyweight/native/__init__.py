@@ -1,0 +1,39 @@
+"""The one Python door to the compiled core; `_core.pyi` says what is behind it."""
+
+from __future__ import annotations
+
+from pennyweight.native._core import (
+    byteplane_merge,
+    byteplane_split,
+    decode_blocks,
+    encode_float_blocks,
+    equal,
+    floatfields_merge,
+    floatfields_split,
+    huffman_decode,
+    huffman_encode,
+    is_constant,
+    rans_decode,
+    rans_encode,
+    set_target,
+    target,
+    targets,
+)
+
+__all__ = [
+    "byteplane_merge",
+    "byteplane_split",
+    "decode_blocks",
+    "encode_float_blocks",
+    "equal",
+    "floatfields_merge",
+    "floatfields_split",
+    "huffman_decode",
+    "huffman_encode",
+    "is_constant",
+    "rans_decode",
+    "rans_encode",
+    "set_target",
+    "target",
+    "targets",
+]
