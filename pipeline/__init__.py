@@ -1,0 +1,1 @@
+"""Composition of stages into plans, files, threads: everything between the face and the stages."""

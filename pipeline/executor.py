@@ -1,0 +1,155 @@
+"""Runs plans over blocks: the native fast path where there is one, the staged path (frame.py) everywhere else.
+
+A fast path skips work and is never another algorithm. native.encode_float_blocks writes the frames of
+`floatfields[bits=4|5](exponent: rans)` for several blocks at once, and 0 where the staged path would have had to decide
+anything: a stage declined, the rans node (2 + header + 2 + payload bytes) is not smaller than a `store` node of the
+exponents (2 + n bytes), or the frame is not smaller than its block. Such blocks start again at their first plan.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from itertools import accumulate, groupby
+
+import numpy as np
+
+from pennyweight import native
+from pennyweight.errors import CorruptError, PennyweightError
+from pennyweight.pipeline.frame import encode_frame, read_frame
+from pennyweight.pipeline.plan import STORE, Plan
+from pennyweight.pipeline.policy import Plans
+from pennyweight.stages.constant import Constant
+from pennyweight.stages.entropy.rans import Rans
+from pennyweight.stages.protocol import Stream
+from pennyweight.stages.split.floatfields import FloatFields
+from pennyweight.types import DType
+
+
+class BlockError(CorruptError):
+    """A frame that does not decode. block: its number among those of the call, from 0."""
+
+    def __init__(self, block: int, reason: str) -> None:
+        self.block = block
+        super().__init__(f"block {block}: {reason}")
+
+
+class _Scratch(threading.local):
+    """Memory of this thread for decoding what was just encoded. Grows to the largest task, and is used again."""
+
+    def __init__(self) -> None:
+        self._memory: Stream = np.empty(0, np.uint8)
+
+    def take(self, n_bytes: int) -> Stream:
+        if self._memory.size < n_bytes:
+            self._memory = np.empty(n_bytes, np.uint8)
+        return self._memory[:n_bytes]
+
+
+_scratch = _Scratch()
+
+
+def encode_blocks(data: Stream, sizes: Sequence[int], dtypes: Sequence[DType | None], plans: Plans) -> list[Stream]:
+    """The frames of blocks that lie back to back in data, each decoded again and compared before it is returned.
+
+    Args:
+        data: sum(sizes) bytes; not modified, and not needed by the frames afterwards.
+        sizes: bytes of each block, above 0; at most 3/2 of the largest block size of the format.
+        dtypes: dtype of each block's tensor, or None for a gap.
+        plans: those of Preset.resolve().
+
+    Raises:
+        PennyweightError: a frame did not decode to its block: a fault of this package, never of the data.
+    """
+    starts = list(accumulate(sizes, initial=0))
+    if starts[-1] != data.size or len(dtypes) != len(sizes):
+        raise ValueError("sizes and dtypes do not describe data")
+    blocks = [data[start : start + size] for start, size in zip(starts, sizes, strict=False)]
+    frames: dict[int, Stream] = {}
+    paths = (_fast_path(plans[dtype], block) for dtype, block in zip(dtypes, blocks, strict=True))
+    for path, run in groupby(enumerate(paths), key=lambda item: item[1]):
+        if path is not None:
+            first, *rest = (index for index, _ in run)
+            last = rest[-1] + 1 if rest else first + 1
+            frames |= _encode_fast(path, data[starts[first] : starts[last]], first, blocks[first:last])
+    return [
+        frames[index] if index in frames else _encode_staged(plans[dtype], block)
+        for index, (dtype, block) in enumerate(zip(dtypes, blocks, strict=True))
+    ]
+
+
+def _fast_path(plans: Sequence[Plan], block: Stream) -> FloatFields | None:
+    """The stage of the fast path if that is the first plan that could win this block."""
+    for plan in plans:
+        if not isinstance(plan.stage, Constant):
+            return _fused(plan) if isinstance(plan.stage, FloatFields) and plan.stage.accepts(block.size) else None
+        if plan.stage.encode(block) is not None:
+            return None
+    return None
+
+
+def _fused(plan: Plan) -> FloatFields | None:
+    """The stage of `floatfields(exponent: rans)`, None for any other plan."""
+    exponent, *others = plan.children
+    fused = isinstance(exponent.stage, Rans) and exponent.children == (STORE,) and all(c == STORE for c in others)
+    return plan.stage if fused and isinstance(plan.stage, FloatFields) else None
+
+
+def _encode_fast(stage: FloatFields, data: Stream, first: int, blocks: Sequence[Stream]) -> dict[int, Stream]:
+    """Verified frames by block number, from first; without those that need the staged path."""
+    dst = np.empty(data.size, np.uint8)
+    lengths = native.encode_float_blocks(data, [block.size for block in blocks], stage.format.id, stage.bits, dst)
+    kept = [i for i, length in enumerate(lengths) if length]
+    kept_lengths = [lengths[i] for i in kept]
+    _verify(dst[: sum(kept_lengths)], kept_lengths, [blocks[i] for i in kept])
+    ends = accumulate(kept_lengths)
+    return {first + i: dst[end - lengths[i] : end] for i, end in zip(kept, ends, strict=True)}
+
+
+def _encode_staged(plans: Sequence[Plan], block: Stream) -> Stream:
+    frame = encode_frame(plans, block)
+    _verify(frame, [frame.size], [block])
+    return frame
+
+
+def _verify(frames: Stream, lengths: Sequence[int], blocks: Sequence[Stream]) -> None:
+    sizes = [block.size for block in blocks]
+    ends = accumulate(sizes)
+    out = _scratch.take(sum(sizes))
+    try:
+        decode_blocks(frames, lengths, sizes, out)
+    except CorruptError as error:
+        raise PennyweightError(f"encoder fault: {error.reason}") from error
+    if not all(native.equal(out[end - block.size : end], block) for end, block in zip(ends, blocks, strict=True)):
+        raise PennyweightError("encoder fault: a frame does not decode to its block")
+
+
+def decode_blocks(
+    src: Stream, frames: Sequence[int], sizes: Sequence[int], out: Stream, *, stream: bool = False
+) -> None:
+    """Decode frames that lie back to back in src into blocks that lie back to back in out.
+
+    Args:
+        src: sum(frames) bytes.
+        frames: bytes of each frame.
+        sizes: bytes of each block.
+        out: sum(sizes) bytes, filled; undefined after an error.
+        stream: write around the cache: for an out that is larger than it and not read soon.
+
+    Raises:
+        BlockError: the first frame that breaks a rule of the format; it is a CorruptError.
+        VersionError: a frame holds a stage that this package does not know.
+    """
+    if sum(frames) != src.size or sum(sizes) != out.size:
+        raise ValueError("frames and sizes do not describe src and out")
+    decoded = native.decode_blocks(src, frames, sizes, out, stream)
+    if all(decoded):
+        return
+    at = start = 0
+    for block, (done, length, size) in enumerate(zip(decoded, frames, sizes, strict=True)):
+        if not done:  # no fast path, or corrupt: the staged path says what is wrong
+            try:
+                read_frame(src[at : at + length], size).decode(out[start : start + size])
+            except CorruptError as error:
+                raise BlockError(block, error.reason) from None
+        at, start = at + length, start + size

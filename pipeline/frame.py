@@ -1,0 +1,147 @@
+"""Frames: nodes of stages on the wire, docs/format.md section 2. The staged path, which is the specification.
+
+A child whose stage declines, or whose node is not smaller than a `store` node of the same stream (n + 2 bytes), is
+replaced in that frame: by `constant` where the stream is one byte repeated, else by `store`. A child planned as
+`store` stays so. A native fast path must write the same bytes or decline the block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from pennyweight.errors import CorruptError, VersionError
+from pennyweight.pipeline.plan import MAX_DEPTH, STORE, Plan
+from pennyweight.stages.constant import Constant
+from pennyweight.stages.protocol import Decoder, Stream
+from pennyweight.stages.registry import STAGES
+from pennyweight.stages.store import Store
+from pennyweight.stages.wire import read_varint, varint
+
+STORE_OVERHEAD = 2
+"""Bytes of a `store` node besides its stream: the id and an empty header's length."""
+
+_ONE_BYTE = Plan(Constant(1))
+
+
+class _Encoded(NamedTuple):
+    """A node in pieces, so that streams are copied once, when the whole frame is joined."""
+
+    size: int
+    pieces: tuple[bytes | Stream, ...]
+
+
+def encode_frame(plans: Iterable[Plan], block: Stream) -> Stream:
+    """The frame of the first plan whose frame is smaller than the block, else of `store`."""
+    for plan in plans:
+        node = _encode(plan, block)
+        if node is not None and node.size < block.size:
+            return _join(node)
+    return store_frame(block)
+
+
+def store_frame(block: Stream) -> Stream:
+    node = _encode(STORE, block)
+    assert node is not None
+    return _join(node)
+
+
+def _join(node: _Encoded) -> Stream:
+    return np.frombuffer(b"".join(piece if isinstance(piece, bytes) else piece.data for piece in node.pieces), np.uint8)
+
+
+def _encode(plan: Plan, src: Stream) -> _Encoded | None:
+    encoded = plan.stage.encode(src)
+    if encoded is None:
+        return None
+    head = varint(plan.stage.id) + varint(len(encoded.header)) + encoded.header
+    if not plan.children:  # a leaf: what parts it has are its body
+        return _Encoded(len(head) + sum(part.size for part in encoded.parts), (head, *encoded.parts))
+    size, pieces = len(head), list[bytes | Stream]((head,))
+    last = len(encoded.parts) - 1
+    for i, (child, part) in enumerate(zip(plan.children, encoded.parts, strict=True)):
+        node = _encode_child(child, part)
+        length = b"" if i == last else varint(node.size)
+        pieces += (length, *node.pieces)
+        size += len(length) + node.size
+    return _Encoded(size, tuple(pieces))
+
+
+def _encode_child(plan: Plan, src: Stream) -> _Encoded:
+    node = _encode(plan, src)
+    if node is not None and (plan == STORE or node.size < src.size + STORE_OVERHEAD):
+        return node
+    substitute = _encode(_ONE_BYTE, src) or _encode(STORE, src)
+    assert substitute is not None
+    return substitute
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node that was read: every length in it is checked, nothing is decoded yet."""
+
+    name: str
+    n_bytes: int
+    decoder: Decoder
+    parts: tuple[Node, ...]
+    body: Stream | None
+    """The stream of a `store` node, without copy; None for any other."""
+
+    def decode(self, out: Stream) -> None:
+        """Fill out, of n_bytes. CorruptError where a stage's page is broken."""
+        streams = tuple(part._stream() for part in self.parts) if self.body is None else (self.body,)
+        self.decoder.decode(streams, out)
+
+    def _stream(self) -> Stream:
+        if self.body is not None:
+            return self.body
+        out = np.empty(self.n_bytes, np.uint8)
+        self.decode(out)
+        return out
+
+    def __str__(self) -> str:
+        """The stages, by position: `floatfields(rans, store, store)`. A lone `store` under a stage is left out."""
+        inner = "" if all(part.body is not None for part in self.parts) else f"({', '.join(map(str, self.parts))})"
+        return self.name + inner
+
+
+def read_frame(frame: Stream, n_bytes: int) -> Node:
+    """The nodes of a frame whose block has n_bytes. CorruptError, or VersionError for a stage that is not known."""
+    return _read(frame.data, n_bytes, depth=1)
+
+
+def _read(src: memoryview, n_bytes: int, depth: int) -> Node:
+    if depth > MAX_DEPTH:
+        raise CorruptError(f"nodes nest more than {MAX_DEPTH} deep")
+    stage_id, at = read_varint(src, 0)
+    stage = STAGES.get(stage_id)
+    if stage is None:
+        raise VersionError(f"stage {stage_id} is not known to this version")
+    header_bytes, at = read_varint(src, at)
+    if header_bytes > len(src) - at:
+        raise CorruptError(f"{stage.name}: a header of {header_bytes} bytes does not fit its node")
+    body = at + header_bytes
+    decoder = stage.from_header(bytes(src[at:body]), n_bytes)
+    if stage is Store:
+        if len(src) - body != n_bytes:
+            raise CorruptError(f"store: holds {len(src) - body} bytes where {n_bytes} are due")
+        return Node(stage.name, n_bytes, decoder, (), np.frombuffer(src[body:], np.uint8))
+    return Node(stage.name, n_bytes, decoder, _read_parts(src[body:], decoder.sizes, depth + 1), None)
+
+
+def _read_parts(src: memoryview, sizes: tuple[int, ...], depth: int) -> tuple[Node, ...]:
+    parts, at = [], 0
+    for size in sizes[:-1]:
+        length, at = read_varint(src, at)
+        if length > len(src) - at:
+            raise CorruptError(f"a part of {length} bytes does not fit its node")
+        parts.append(_read(src[at : at + length], size, depth))
+        at += length
+    if sizes:
+        parts.append(_read(src[at:], sizes[-1], depth))
+    elif src:
+        raise CorruptError("bytes follow the end of a node")
+    return tuple(parts)

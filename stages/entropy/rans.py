@@ -1,0 +1,71 @@
+"""`rans`: a stream of 16 or 32 symbols, near its order-0 entropy; see rans.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from pennyweight import native
+from pennyweight.errors import CorruptError, UsageError
+from pennyweight.stages.protocol import Encoded, Stream, StreamSpec, check_parts, no_params
+from pennyweight.stages.wire import read_varint, varint
+from pennyweight.types import Fidelity
+
+ALPHABET_BITS = (4, 5)
+STATES_BYTES = 32 * 4
+
+
+@dataclass(frozen=True)
+class Rans:
+    """bits: log2 of the alphabet, 4 or 5. Every byte it encodes must be below 2 ** bits, as its parent says."""
+
+    id: ClassVar[int] = 4
+    name: ClassVar[str] = "rans"
+    since: ClassVar[tuple[int, int]] = (0, 1)
+    fidelity: ClassVar[Fidelity] = Fidelity.LOSSLESS
+
+    bits: int
+
+    @property
+    def outputs(self) -> Mapping[str, StreamSpec]:
+        return {"": StreamSpec()}
+
+    @classmethod
+    def bind(cls, spec: StreamSpec, params: Mapping[str, int]) -> Self:
+        no_params(cls.name, params)
+        if spec.symbol_bits not in ALPHABET_BITS:
+            raise UsageError(f"{cls.name} needs a stream of 4- or 5-bit symbols, such as exponent of floatfields")
+        return cls(spec.symbol_bits)
+
+    def encode(self, src: Stream) -> Encoded | None:
+        coded = native.rans_encode(src, self.bits) if src.size else None
+        if coded is None:
+            return None
+        frequencies, payload = coded
+        n_words = (payload.size - STATES_BYTES) // 2
+        return Encoded(bytes((self.bits,)) + varint(n_words) + frequencies, (payload,))
+
+    @classmethod
+    def from_header(cls, header: bytes, n_bytes: int) -> RansDecoder:
+        if not header or header[0] not in ALPHABET_BITS:
+            raise CorruptError("rans: the alphabet must have 16 or 32 symbols")
+        n_words, at = read_varint(header, 1)
+        frequencies = header[at:]
+        if len(frequencies) != (12 << header[0]) // 8:
+            raise CorruptError(f"rans: {len(frequencies)} bytes of frequencies")
+        if n_words > n_bytes:
+            raise CorruptError(f"rans: {n_words} words are more than {n_bytes} symbols")
+        return RansDecoder(header[0], frequencies, (STATES_BYTES + 2 * n_words,))
+
+
+@dataclass(frozen=True)
+class RansDecoder:
+    bits: int
+    frequencies: bytes
+    sizes: tuple[int, ...]
+
+    def decode(self, parts: tuple[Stream, ...], out: Stream) -> None:
+        check_parts(self, parts)
+        if not native.rans_decode(self.frequencies, parts[0], self.bits, out):
+            raise CorruptError("rans: the frequencies, states or words do not decode")

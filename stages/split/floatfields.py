@@ -1,0 +1,126 @@
+"""`floatfields`: sign, exponent and mantissa apart, the exponent as small symbols; see floatfields.md."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+
+from pennyweight import native
+from pennyweight.errors import CorruptError, UsageError
+from pennyweight.stages.protocol import Encoded, Stream, StreamSpec, check_parts
+from pennyweight.stages.wire import read_varint, varint
+from pennyweight.types import DType, Fidelity
+
+SYMBOL_BITS = (4, 5)
+WINDOW = 16  # exponents
+MAX_WEIGHTS = 2**21  # exclusive: a patch has 21 bits for a position
+NO_LOW: Stream = np.empty(0, np.uint8)
+
+
+class FloatFormat(enum.Enum):
+    """(id on the wire, bytes of a weight, exponent bits, mantissa bits, low bytes)."""
+
+    BF16 = (1, 2, 8, 7, 0)
+    F16 = (2, 2, 5, 10, 1)
+    F32 = (3, 4, 8, 23, 2)
+    F64 = (4, 8, 11, 52, 6)
+
+    def __init__(self, id: int, width: int, exponent_bits: int, mantissa_bits: int, low_bytes: int) -> None:
+        self.id = id
+        self.width = width
+        self.exponent_bits = exponent_bits
+        self.mantissa_bits = mantissa_bits
+        self.low_bytes = low_bytes
+
+    def high_bits(self, symbol_bits: int) -> int:
+        """h: bits of a weight in sign_mantissa. The fifth symbol bit is the mantissa's top bit."""
+        return 1 + self.mantissa_bits - 8 * self.low_bytes - (symbol_bits - 4)
+
+
+FORMATS = {f.id: f for f in FloatFormat}
+OF_DTYPE = {
+    DType.BF16: FloatFormat.BF16,
+    DType.F16: FloatFormat.F16,
+    DType.F32: FloatFormat.F32,
+    DType.F64: FloatFormat.F64,
+    DType.C64: FloatFormat.F32,  # a pair of them
+}
+
+
+@dataclass(frozen=True)
+class FloatFields:
+    """format follows from the dtype; bits, 4 or 5, is written in the plan."""
+
+    id: ClassVar[int] = 3
+    name: ClassVar[str] = "floatfields"
+    since: ClassVar[tuple[int, int]] = (0, 1)
+    fidelity: ClassVar[Fidelity] = Fidelity.LOSSLESS
+
+    format: FloatFormat
+    bits: int
+
+    @property
+    def outputs(self) -> Mapping[str, StreamSpec]:
+        low = {"low": StreamSpec(width=self.format.low_bytes)} if self.format.low_bytes else {}
+        exponent = StreamSpec(symbol_bits=self.bits)
+        return {"exponent": exponent, "sign_mantissa": StreamSpec()} | low | {"patches": StreamSpec(width=4)}
+
+    @classmethod
+    def bind(cls, spec: StreamSpec, params: Mapping[str, int]) -> Self:
+        if params.keys() != {"bits"} or params["bits"] not in SYMBOL_BITS:
+            raise UsageError(f"{cls.name} takes one parameter, bits: 4 or 5")
+        if spec.dtype not in OF_DTYPE:
+            raise UsageError(f"{cls.name} needs a tensor of {', '.join(dtype.label for dtype in OF_DTYPE)}")
+        return cls(OF_DTYPE[spec.dtype], params["bits"])
+
+    def accepts(self, n_bytes: int) -> bool:
+        """Whether a stream of that size can be split at all."""
+        return n_bytes % self.format.width == 0 and 0 < n_bytes < MAX_WEIGHTS * self.format.width
+
+    def encode(self, src: Stream) -> Encoded | None:
+        if not self.accepts(src.size):
+            return None
+        split = native.floatfields_split(src, self.format.id, self.bits)
+        if split is None:
+            return None
+        base, exponent, sign_mantissa, low, patches = split
+        header = bytes((self.format.id, self.bits)) + varint(base) + varint(patches.size // 4)
+        parts = (exponent, sign_mantissa, low, patches) if self.format.low_bytes else (exponent, sign_mantissa, patches)
+        return Encoded(header, parts)
+
+    @classmethod
+    def from_header(cls, header: bytes, n_bytes: int) -> FloatFieldsDecoder:
+        if len(header) < 2 or header[0] not in FORMATS or header[1] not in SYMBOL_BITS:
+            raise CorruptError("floatfields: unknown format or symbol bits")
+        layout, bits = FORMATS[header[0]], header[1]
+        base, at = read_varint(header, 2)
+        n_patches, at = read_varint(header, at)
+        n, rest = divmod(n_bytes, layout.width)
+        if at != len(header) or rest or n >= MAX_WEIGHTS:
+            raise CorruptError(f"floatfields: the header does not fit {n_bytes} bytes")
+        if base + WINDOW > 1 << layout.exponent_bits or n_patches > n:
+            raise CorruptError(f"floatfields: base {base} or {n_patches} patches out of range")
+        high_bits = layout.high_bits(bits)
+        sign_mantissa = n if high_bits == 8 else -(-n // 8) * high_bits
+        low = (n * layout.low_bytes,) if layout.low_bytes else ()
+        return FloatFieldsDecoder(layout, bits, base, (n, sign_mantissa, *low, 4 * n_patches))
+
+
+@dataclass(frozen=True)
+class FloatFieldsDecoder:
+    format: FloatFormat
+    bits: int
+    base: int
+    sizes: tuple[int, ...]
+
+    def decode(self, parts: tuple[Stream, ...], out: Stream) -> None:
+        check_parts(self, parts)
+        exponent, sign_mantissa, *low, patches = parts
+        if not native.floatfields_merge(
+            self.format.id, self.bits, self.base, exponent, sign_mantissa, low[0] if low else NO_LOW, patches, out
+        ):
+            raise CorruptError("floatfields: a symbol or patch is out of range")

@@ -1,0 +1,136 @@
+"""The staged path: nodes on the wire."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pennyweight.errors import CorruptError, VersionError
+from pennyweight.pipeline.frame import encode_frame, read_frame, store_frame
+from pennyweight.pipeline.plan import parse
+from pennyweight.stages.protocol import Stream
+from pennyweight.stages.wire import varint
+from pennyweight.testing import byte_streams, float_streams
+from pennyweight.types import DType
+
+PLANS = {
+    DType.BF16: "floatfields[bits=5](exponent: rans, *: huffman)",
+    DType.F32: "floatfields[bits=4](exponent: rans, low: byteplane(*: huffman))",
+    DType.F64: "byteplane(*: zstd(huffman))",
+}
+slow = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def _stream(data: bytes) -> Stream:
+    return np.frombuffer(data, np.uint8)
+
+
+def _encode(text: str, data: bytes, dtype: DType | None = None) -> bytes:
+    return encode_frame([parse(text, dtype)], _stream(data)).tobytes()
+
+
+def _decode(frame: bytes, n_bytes: int) -> bytes:
+    out = np.empty(n_bytes, np.uint8)
+    read_frame(_stream(frame), n_bytes).decode(out)
+    return out.tobytes()
+
+
+def test_exact_bytes() -> None:
+    assert store_frame(_stream(b"abc")).tobytes() == b"\0\0abc"
+    assert _encode("constant", b"\0\0\0\0\0\0") == b"\1\1\0"
+    abab = _encode("byteplane", b"ab" * 40, DType.BF16)
+    assert abab == b"\0\0" + b"ab" * 40  # two stored planes are not smaller than the block
+    planes = _encode("byteplane(*: huffman)", b"ab" * 40, DType.BF16)
+    assert planes == b"\2\1\2" + b"\3" + b"\1\1a" + b"\1\1b"  # huffman declines, and both planes are constant
+
+
+def test_a_child_that_does_not_pay_is_stored() -> None:
+    mixed = np.random.default_rng(1).integers(0, 256, 4096, np.uint8)
+    block = np.stack([mixed, np.resize(_stream(b"aaab"), 4096), np.zeros(4096, np.uint8)], axis=1).reshape(-1)
+    node = read_frame(encode_frame([parse("byteplane[width=3](*: huffman)", None)], block), block.size)
+    assert str(node) == "byteplane(store, huffman, constant)"
+    assert len(node.parts[0].parts) == 0
+
+
+def test_the_first_plan_that_is_smaller_wins() -> None:
+    plans = [parse(text, None) for text in ("constant", "byteplane[width=7]", "zstd", "huffman")]
+    names = [
+        str(read_frame(encode_frame(plans, _stream(data)), len(data))) for data in (b"a" * 9, b"ab" * 99, b"ab", b"aa")
+    ]
+    assert names == ["constant", "zstd", "store", "store"]
+    assert encode_frame([], _stream(b"aaaa")).tobytes() == b"\0\0aaaa"
+
+
+@slow
+@given(st.data(), st.sampled_from(list(PLANS)))
+def test_round_trip(data: st.DataObject, dtype: DType) -> None:
+    block = data.draw(float_streams(dtype, max_weights=400).filter(len)).tobytes()
+    frame = _encode(PLANS[dtype], block, dtype)
+    assert len(frame) <= len(block) + 2
+    assert _decode(frame, len(block)) == block
+
+
+@slow
+@given(byte_streams(max_bytes=300).filter(len), st.sampled_from(["zstd(zstd)", "huffman(zstd)", "byteplane[width=2]"]))
+def test_round_trip_of_bytes(stream: Stream, text: str) -> None:
+    assert _decode(_encode(text, stream.tobytes()), stream.size) == stream.tobytes()
+
+
+@pytest.mark.parametrize("dtype", PLANS)
+def test_hostile_frames(dtype: DType) -> None:
+    rng = np.random.default_rng(7)
+    weights = np.repeat(rng.standard_normal(150) * 0.02, 2)
+    block = weights.astype("<f4").view("<u2")[1::2] if dtype is DType.BF16 else weights.astype(f"<f{dtype.bits // 8}")
+    raw = block.tobytes()
+    frame = _encode(PLANS[dtype], raw, dtype)
+    assert len(frame) < len(raw)
+    for cut in range(len(frame)):
+        with pytest.raises((CorruptError, VersionError)):
+            _decode(frame[:cut], len(raw))
+    for extra in (b"\0", b"\xff", frame):
+        with pytest.raises(CorruptError):
+            _decode(frame + extra, len(raw))
+    for n_bytes in (0, 1, len(raw) - dtype.bits // 8, len(raw) + dtype.bits // 8):
+        with pytest.raises(CorruptError):
+            _decode(frame, n_bytes)
+    for bit in (bit for bit in range(8 * len(frame)) if bit < 2000 or bit % 13 == 0):
+        flipped = bytearray(frame)
+        flipped[bit // 8] ^= 1 << bit % 8
+        with contextlib.suppress(CorruptError, VersionError):
+            _decode(bytes(flipped), len(raw))
+
+
+@slow
+@given(st.binary(max_size=200), st.integers(0, 300))
+def test_any_bytes(frame: bytes, n_bytes: int) -> None:
+    with contextlib.suppress(CorruptError, VersionError):
+        _decode(frame, n_bytes)
+
+
+@pytest.mark.parametrize(
+    "frame", ["", "80", "00", "0001", "0001ff", "0080", "000061", "00006162636465", "0102610000", "010161ff"]
+)
+def test_nodes_that_lie(frame: str) -> None:
+    with pytest.raises(CorruptError):
+        _decode(bytes.fromhex(frame), 4)
+
+
+@pytest.mark.parametrize("stage_id", [7, 300, 2**62])
+def test_a_stage_of_the_future_is_too_new(stage_id: int) -> None:
+    with pytest.raises(VersionError, match=str(stage_id)):
+        _decode(varint(stage_id) + b"\0", 4)
+
+
+def test_depth_is_bounded() -> None:
+    # byteplane[width=2] over byteplane over ..., with `constant` as the leaves
+    node = b"\1\1\0"
+    for depth in range(2, 10):
+        node = b"\2\1\2" + varint(len(node)) + node + node
+        if depth <= 8:
+            assert _decode(node, 1 << 9) == bytes(1 << 9)
+    with pytest.raises(CorruptError, match="nest more than 8"):
+        _decode(node, 1 << 9)

@@ -1,0 +1,213 @@
+"""rans, huffman and zstd."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pennyweight.errors import CorruptError, UsageError
+from pennyweight.stages.entropy.huffman import Huffman
+from pennyweight.stages.entropy.rans import Rans
+from pennyweight.stages.entropy.zstd import Zstd
+from pennyweight.stages.protocol import Stage, Stream, StreamSpec
+from pennyweight.stages.wire import varint
+from pennyweight.testing import byte_streams, check_stage
+
+slow = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@slow
+@given(st.data(), st.sampled_from([4, 5]))
+def test_rans(data: st.DataObject, bits: int) -> None:
+    stream = data.draw(byte_streams(max_bytes=500, symbols=1 << bits))
+    assert check_stage(Rans(bits), [stream], max_flips=32) == (len(set(stream.tolist())) > 1)
+
+
+@slow
+@given(byte_streams(max_bytes=500))
+def test_huffman(stream: Stream) -> None:
+    assert check_stage(Huffman(), [stream], max_flips=32) == (len(set(stream.tolist())) > 1)
+
+
+@slow
+@given(byte_streams(max_bytes=500), st.sampled_from([1, 3, 19]))
+def test_zstd(stream: Stream, level: int) -> None:
+    assert check_stage(Zstd(level), [stream], max_flips=64) == (len(set(stream.tolist())) > 1)
+
+
+@pytest.mark.parametrize("n", [2, 31, 32, 33, 127, 128, 129, 255, 256, 257, 4096, 4099])
+@pytest.mark.parametrize("bits", [4, 5])
+def test_rans_sizes_around_lanes_and_groups(n: int, bits: int) -> None:
+    rng = np.random.default_rng(n)
+    flat = rng.integers(0, 1 << bits, n).astype(np.uint8)
+    flat[:2] = 0, 1
+    skewed = np.zeros(n, np.uint8)
+    skewed[-1] = (1 << bits) - 1
+    assert check_stage(Rans(bits), [flat, skewed], max_flips=8) == 2
+
+
+def test_rans_exact_header() -> None:
+    encoded = Rans(4).encode(np.array([0] * 96 + [15] * 32, np.uint8))
+    assert encoded is not None
+    packed = 3072 | 1024 << 12 * 15
+    assert encoded.header == bytes((4,)) + varint(0) + packed.to_bytes(24, "little")
+    assert encoded.parts[0].size == 128
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"", b"\x04", b"\x03\x00" + bytes(24), b"\x06\x00" + bytes(24), b"\x05\x00" + bytes(24), b"\x04\x65" + bytes(24)],
+)
+def test_rans_headers_that_lie(header: bytes) -> None:
+    with pytest.raises(CorruptError):
+        Rans.from_header(header, 100)
+
+
+def test_rans_must_end_where_it_began() -> None:
+    encoded = Rans(4).encode(np.array([0] * 96 + [15] * 32, np.uint8))
+    assert encoded is not None
+    states = encoded.parts[0].view("<u4").copy()
+    states[3] += 1
+    with pytest.raises(CorruptError):
+        Rans.from_header(encoded.header, 128).decode((states.view(np.uint8),), np.empty(128, np.uint8))
+
+
+def test_huffman_exact_bytes() -> None:
+    # counts a 5, b 2, c 1: a is 0, b is 10, c is 11, each written from its first bit on into the low bits of a byte
+    encoded = Huffman().encode(np.frombuffer(b"aaaaabbc", np.uint8))
+    assert encoded is not None
+    lengths = bytearray(50)
+    lengths[ord("a") // 2] |= 1 << 4
+    lengths[ord("b") // 2] |= 2
+    lengths[ord("c") // 2] |= 2 << 4
+    assert encoded.header == b"c" + bytes(lengths) + bytes((1, 1, 1, 1))
+    assert encoded.parts[0].tobytes() == bytes((0b00, 0b00, 0b010, 0b1101))
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 7, 9, 64, 1001])
+def test_huffman_streams_of_any_length(n: int) -> None:
+    streams = [np.resize(np.array([7, 200], np.uint8), n), np.arange(n).astype(np.uint8)]
+    assert check_stage(Huffman(), streams, max_flips=16) == 2
+
+
+def test_huffman_codes_are_at_most_11_bits() -> None:
+    fibonacci = np.repeat(np.arange(20, dtype=np.uint8), [int(1.618**i) + 1 for i in range(20)])
+    assert check_stage(Huffman(), [fibonacci], max_flips=4) == 1
+    encoded = Huffman().encode(fibonacci)
+    assert encoded is not None
+    assert max(half for byte in encoded.header[1:11] for half in (byte & 15, byte >> 4)) == 11
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"\x00",
+        b"\x00\x01\x00\x00\x00\x00",  # one code only
+        b"\x01\x11\x01\x00\x00",  # three sizes
+        b"\x01\x11\x01\x00\x00\x00\x00",  # one too many
+        b"\x01\x21\x01\x00\x00\x00",  # not complete
+        b"\x01\xcc\x01\x00\x00\x00",  # longer than 11
+        b"\x02\x11\x00\x01\x00\x00\x00",  # the last has no code
+        b"\x00\x11\x01\x00\x00\x00",  # the unused half is not 0
+        b"\x01\x11\x0d\x00\x00\x00",  # 8 codes of at most 11 bits do not fill 13 bytes
+    ],
+)
+def test_huffman_headers_that_lie(header: bytes) -> None:
+    with pytest.raises(CorruptError):
+        Huffman.from_header(header, 32)
+
+
+def _decode_zstd(frame: bytes, n_bytes: int) -> bytes:
+    out = np.empty(n_bytes, np.uint8)
+    Zstd.from_header(varint(len(frame)), n_bytes).decode((np.frombuffer(frame, np.uint8),), out)
+    return out.tobytes()
+
+
+def test_zstd_takes_frames_that_declare_their_size_and_have_a_checksum() -> None:
+    data = b"pennyweight " * 99
+    plain = zstandard.ZstdCompressor(write_checksum=True).compress(data)
+    assert _decode_zstd(plain, len(data)) == data
+    assert _decode_zstd(zstandard.ZstdCompressor().compress(b""), 0) == b""
+    assert _decode_zstd(zstandard.ZstdCompressor(write_content_size=False).compress(b""), 0) == b""
+
+
+def test_zstd_writes_neither_size_nor_checksum() -> None:
+    encoded = Zstd(3).encode(np.frombuffer(b"pennyweight " * 99, np.uint8))
+    assert encoded is not None
+    written = zstandard.get_frame_parameters(encoded.parts[0].tobytes())
+    assert written.content_size == zstandard.CONTENTSIZE_UNKNOWN
+    assert not written.has_checksum
+    assert written.window_size <= 8 << 20
+
+
+def test_zstd_frames_that_lie() -> None:
+    data = b"pennyweight " * 99
+    frame = zstandard.ZstdCompressor().compress(data)
+    skippable = b"\x50\x2a\x4d\x18\x04\x00\x00\x00abcd"
+    long = zstandard.ZstdCompressor(
+        compression_params=zstandard.ZstdCompressionParameters(window_log=24, write_content_size=False)
+    ).compressobj()
+    wide = long.compress(data) + long.flush()
+    bomb = zstandard.ZstdCompressor().compress(bytes(1 << 26))
+    lies = [
+        frame[:-1],
+        frame + b"\0",
+        frame + frame,
+        skippable,
+        skippable + frame,
+        wide,
+        bomb,
+        b"",
+        b"\x28\xb5\x2f\xfd",
+    ]
+    for lie in lies:
+        with pytest.raises(CorruptError):
+            _decode_zstd(lie, len(data))
+    for n_bytes in (1, len(data) - 1, len(data) + 1):
+        with pytest.raises(CorruptError):
+            _decode_zstd(frame, n_bytes)
+    for lie in (frame, zstandard.ZstdCompressor().compress(b"")[:-1], zstandard.ZstdCompressor().compress(b"") + b"\0"):
+        with pytest.raises(CorruptError):
+            _decode_zstd(lie, 0)
+
+
+def test_zstd_size_is_bounded_by_what_it_decodes_to() -> None:
+    Zstd.from_header(varint(712), 100)
+    for header in (varint(713), b"", b"\x01\x00", b"\x80"):
+        with pytest.raises(CorruptError):
+            Zstd.from_header(header, 100)
+
+
+def test_zstd_is_the_same_from_many_threads() -> None:
+    stream = np.frombuffer(b"".join(b"%d" % i for i in range(20_000)), np.uint8)
+    barrier = threading.Barrier(4)
+
+    def encode(_: int) -> bytes:
+        barrier.wait()
+        encoded = Zstd().encode(stream)
+        assert encoded is not None
+        return encoded.parts[0].tobytes()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(encode, range(4)))) == 1
+
+
+@pytest.mark.parametrize(
+    ("stage", "params"), [(Zstd, {"level": 0}), (Zstd, {"level": 23}), (Zstd, {"speed": 1}), (Huffman, {"x": 1})]
+)
+def test_parameters_are_checked(stage: type[Stage], params: dict[str, int]) -> None:
+    with pytest.raises(UsageError):
+        stage.bind(StreamSpec(), params)
+
+
+def test_rans_needs_to_be_told_its_alphabet() -> None:
+    assert Rans.bind(StreamSpec(symbol_bits=5), {}) == Rans(5)
+    with pytest.raises(UsageError):
+        Rans.bind(StreamSpec(), {})
