@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pennyweight.errors import CorruptError, VersionError
+from pennyweight.pipeline.container.limits import max_node_bytes
 from pennyweight.pipeline.plan import MAX_DEPTH, STORE, Plan
 from pennyweight.stages.constant import Constant
 from pennyweight.stages.protocol import Decoder, Stream
@@ -110,10 +111,12 @@ class Node:
 
 def read_frame(frame: Stream, n_bytes: int) -> Node:
     """The nodes of a frame whose block has n_bytes. CorruptError, or VersionError for a stage that is not known."""
-    return _read(frame.data, n_bytes, depth=1)
+    return _read(frame.data, n_bytes, 1, max_node_bytes(n_bytes))
 
 
-def _read(src: memoryview, n_bytes: int, depth: int) -> Node:
+def _read(src: memoryview, n_bytes: int, depth: int, limit: int) -> Node:
+    if max(len(src), n_bytes) > limit:
+        raise CorruptError(f"a node of {len(src)} bytes for {n_bytes} is more than its block allows")
     if depth > MAX_DEPTH:
         raise CorruptError(f"nodes nest more than {MAX_DEPTH} deep")
     stage_id, at = read_varint(src, 0)
@@ -129,19 +132,19 @@ def _read(src: memoryview, n_bytes: int, depth: int) -> Node:
         if len(src) - body != n_bytes:
             raise CorruptError(f"store: holds {len(src) - body} bytes where {n_bytes} are due")
         return Node(stage.name, n_bytes, decoder, (), np.frombuffer(src[body:], np.uint8))
-    return Node(stage.name, n_bytes, decoder, _read_parts(src[body:], decoder.sizes, depth + 1), None)
+    return Node(stage.name, n_bytes, decoder, _read_parts(src[body:], decoder.sizes, depth + 1, limit), None)
 
 
-def _read_parts(src: memoryview, sizes: tuple[int, ...], depth: int) -> tuple[Node, ...]:
+def _read_parts(src: memoryview, sizes: tuple[int, ...], depth: int, limit: int) -> tuple[Node, ...]:
     parts, at = [], 0
     for size in sizes[:-1]:
         length, at = read_varint(src, at)
         if length > len(src) - at:
             raise CorruptError(f"a part of {length} bytes does not fit its node")
-        parts.append(_read(src[at : at + length], size, depth))
+        parts.append(_read(src[at : at + length], size, depth, limit))
         at += length
     if sizes:
-        parts.append(_read(src[at:], sizes[-1], depth))
+        parts.append(_read(src[at:], sizes[-1], depth, limit))
     elif src:
         raise CorruptError("bytes follow the end of a node")
     return tuple(parts)

@@ -1,0 +1,136 @@
+"""One file into one container."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import xxhash
+
+from pennyweight.errors import LossyError
+from pennyweight.pipeline.blocks import BlockTable, Task
+from pennyweight.pipeline.container.index import GapRecord, Index, Record, TensorRecord
+from pennyweight.pipeline.container.writer import ContainerWriter
+from pennyweight.pipeline.decode import Progress
+from pennyweight.pipeline.digests import SegmentDigests
+from pennyweight.pipeline.executor import encode_blocks
+from pennyweight.pipeline.files import Reader, naming
+from pennyweight.pipeline.output import Sink, sink
+from pennyweight.pipeline.policy import Plans, Preset, plan_texts
+from pennyweight.pipeline.report import Converted
+from pennyweight.pipeline.sources import Segment, TensorRange, find_source
+from pennyweight.pipeline.window import Buffers, FollowUps, Stream, in_order, tasks_ahead, worker_pool
+from pennyweight.types import DType, Fidelity
+
+
+class _Piece(NamedTuple):
+    """An encoded task. Its raw bytes are the first `task.n_bytes` of `memory`."""
+
+    task: Task
+    memory: Stream
+    frames: list[memoryview]
+    digests: list[int]
+
+
+def compress_file(
+    src: Reader,
+    dst: Path | BinaryIO,
+    preset: Preset,
+    *,
+    threads: int,
+    force: bool = False,
+    sha256: bool = True,
+    progress: Progress | None = None,
+) -> Converted:
+    """Write the container of `src` to a new file, or to a binary file object. The same bytes for any number of threads.
+
+    Raises:
+        InputError: the source cannot be read, or changes meanwhile; the target is in the way or cannot be written.
+        LossyError: a plan of the preset is lossy.
+    """
+    found = find_source(src)
+    kinds = [segment.dtype if isinstance(segment, TensorRange) else None for segment in found.segments]
+    plans = preset.resolve()
+    if any(plan.fidelity is Fidelity.LOSSY for kind in set(kinds) for plan in plans[kind]):
+        raise LossyError(f"preset {preset.name}: has a lossy plan")
+    with naming(src.name), sink(dst, force=force) as out:
+        writer = ContainerWriter()
+        out.write_at(0, [writer.header(lossy=False)])
+        encoding = _Encoding(src, found.segments, kinds, preset.block_bytes, plans)
+        tensors, gaps, whole = encoding.run(writer, out, threads=threads, sha256=sha256, progress=progress)
+        src.check_unchanged()
+        index = Index(
+            encoder=f"pennyweight {version('pennyweight')}",
+            preset=preset.name,
+            plans={label: tuple(texts) for label, texts in plan_texts(plans, kinds).items()},
+            fidelity="lossless",
+            source=found.name,
+            n_bytes=src.size,
+            sha256=whole,
+            gaps_xxh3_128=gaps,
+            block_bytes=preset.block_bytes,
+            segments=tuple(_record(segment, tensors.get(i)) for i, segment in enumerate(found.segments)),
+        )
+        out.write_at(*writer.finish(index))
+        out.commit()
+    return Converted(index, writer.offset)
+
+
+def _record(segment: Segment, digest: str | None) -> Record:
+    if not isinstance(segment, TensorRange):
+        return GapRecord(n_bytes=segment.n_bytes)
+    assert digest is not None
+    n_bytes, name, dtype, shape = segment
+    return TensorRecord(name=name, dtype=dtype.label, shape=shape, n_bytes=n_bytes, xxh3_128=digest)
+
+
+class _Encoding:
+    """The frames of one file."""
+
+    def __init__(
+        self, src: Reader, segments: Sequence[Segment], kinds: Sequence[DType | None], block_bytes: int, plans: Plans
+    ) -> None:
+        self._src, self._kinds, self._plans = src, kinds, plans
+        self._blocks = BlockTable.of([segment.n_bytes for segment in segments], block_bytes)
+        self._digests = SegmentDigests([(segment.n_bytes, isinstance(segment, TensorRange)) for segment in segments])
+        self._buffers = Buffers()
+
+    def run(
+        self, writer: ContainerWriter, out: Sink, *, threads: int, sha256: bool, progress: Progress | None
+    ) -> tuple[dict[int, str], str, str | None]:
+        """Write all frames. Returns the digest of each tensor (by number of segment), of the gaps, and of the file."""
+        depth = tasks_ahead(threads)
+        tensors: dict[int, str] = {}
+        whole = hashlib.sha256()
+        with ExitStack() as stack:
+            pool = stack.enter_context(worker_pool(threads))
+            hasher = stack.enter_context(worker_pool(1)) if sha256 else None
+            writing = stack.enter_context(worker_pool(1))
+            follow_ups = FollowUps(depth)
+            for piece in in_order(pool, self._encode, self._blocks.tasks(), depth):
+                raw = piece.memory[: piece.task.n_bytes]
+                at = writer.place([len(frame) for frame in piece.frames], piece.digests)
+                after: list[Any] = [hasher.submit(whole.update, raw.data)] if hasher else []
+                after.append(writing.submit(out.write_at, at, piece.frames))
+                tensors.update(self._digests.update(raw))
+                follow_ups.add(after, partial(self._buffers.give, piece.memory))
+                if progress:
+                    progress(piece.task.n_bytes)
+            follow_ups.drain()
+        tensors.update(self._digests.update(np.empty(0, dtype=np.uint8)))
+        return tensors, self._digests.gaps, whole.hexdigest() if sha256 else None
+
+    def _encode(self, task: Task) -> _Piece:
+        memory = self._buffers.take()
+        raw = memory[: task.n_bytes]
+        self._src.pread_into(task.offset, raw.data)
+        sizes: list[int] = self._blocks.sizes[task.first : task.last].tolist()
+        kinds = [self._kinds[segment] for segment in self._blocks.segments[task.first : task.last].tolist()]
+        frames = [frame.data for frame in encode_blocks(raw, sizes, kinds, self._plans)]
+        return _Piece(task, memory, frames, [xxhash.xxh3_64_intdigest(frame) for frame in frames])

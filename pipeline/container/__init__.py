@@ -1,0 +1,1 @@
+"""The file format of docs/format.md: header, frames, index, trailer."""

@@ -1,0 +1,30 @@
+"""Every bound of docs/format.md, in one place. A reader compares with these before it allocates anything."""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_INT: Final = (1 << 63) - 1
+"""Largest size, offset or dimension."""
+
+MAX_INDEX_BYTES: Final = 64 << 20
+"""Of the index, stored and raw, each."""
+
+MAX_SEGMENTS: Final = 10_000_000
+MAX_NAME_BYTES: Final = 4096
+MAX_RANK: Final = 64
+
+MIN_BLOCK_BYTES: Final = 1024
+MAX_BLOCK_BYTES: Final = 524_288
+BLOCK_MULTIPLE: Final = 256
+
+
+T = TypeVar("T", int, NDArray[np.int64])
+
+
+def max_node_bytes(block: T) -> T:
+    """Bytes that no node in the frame of such a block may pass, stored or decoded: docs/format.md section 2."""
+    return 2 * block + 1024

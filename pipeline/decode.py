@@ -1,0 +1,198 @@
+"""Decodes a container with all checks of docs/format.md 3. Reports damage and goes on: stopping is for the caller."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from typing import Final, NamedTuple
+
+import numpy as np
+import xxhash
+
+from pennyweight.errors import CorruptError
+from pennyweight.pipeline.blocks import TASK_BYTES, Task
+from pennyweight.pipeline.container.index import TensorRecord
+from pennyweight.pipeline.container.reader import ContainerReader
+from pennyweight.pipeline.digests import SegmentDigests
+from pennyweight.pipeline.executor import decode_blocks
+from pennyweight.pipeline.frame import read_frame
+from pennyweight.pipeline.window import Buffers, FollowUps, Stream, in_order, tasks_ahead, worker_pool
+
+MAX_STORED_BYTES: Final = 4 * TASK_BYTES
+"""Frames that are read at once, unless it is only one. Ours are never near it; a hostile container may be."""
+
+Progress = Callable[[int], None]
+"""Called with the raw bytes done since the last call."""
+
+
+class Damage(NamedTuple):
+    """What is wrong, and where, as far as that is known: number of the tensor or gap, position in bytes."""
+
+    reason: str
+    segment: int | None = None
+    tensor: str | None = None
+    offset: int | None = None
+
+    def error(self) -> CorruptError:
+        """The same to be raised."""
+        return CorruptError(self.reason, tensor=self.tensor, offset=self.offset)
+
+
+class Piece(NamedTuple):
+    """A decoded task: its bytes are the first `task.n_bytes` of `memory`. They mean nothing where there is damage."""
+
+    task: Task
+    memory: Stream
+    damage: list[Damage]
+
+    @property
+    def data(self) -> Stream:
+        return self.memory[: self.task.n_bytes]
+
+
+class FrameDecoder:
+    """Reads, checks and decodes runs of frames. Thread-safe."""
+
+    def __init__(self, container: ContainerReader, buffers: Buffers) -> None:
+        self._container = container
+        self._buffers = buffers
+
+    def check(self, first: int, last: int) -> list[Damage]:
+        """Those whose digest is wrong."""
+        middle = self._middle(first, last)
+        if middle:
+            return self.check(first, middle) + self.check(middle, last)
+        _, _, wrong = self._read(first, last)
+        return list(wrong.values())
+
+    def decode(self, first: int, last: int, out: Stream) -> list[Damage]:
+        """Decode those blocks into `out`, which has their size. Raises VersionError for a stage that is not known."""
+        middle = self._middle(first, last)
+        if middle:
+            cut = int(self._container.blocks.offsets[middle] - self._container.blocks.offsets[first])
+            return self.decode(first, middle, out[:cut]) + self.decode(middle, last, out[cut:])
+        src, lengths, wrong = self._read(first, last)
+        sizes: list[int] = self._container.blocks.sizes[first:last].tolist()
+        if not wrong:
+            try:
+                decode_blocks(src, lengths, sizes, out)
+            except CorruptError:
+                pass  # which blocks they are is found below
+            else:
+                return []
+        at = to = 0
+        for block, (length, size) in enumerate(zip(lengths, sizes, strict=True), first):
+            if block not in wrong:
+                try:
+                    read_frame(src[at : at + length], size).decode(out[to : to + size])
+                except CorruptError as error:
+                    wrong[block] = self._damage(block, error.reason)
+            at, to = at + length, to + size
+        return list(wrong.values())
+
+    def _middle(self, first: int, last: int) -> int | None:
+        """Where to halve a run that is too much to be read at once."""
+        too_much = last - first > 1 and self._container.n_frame_bytes(first, last) > MAX_STORED_BYTES
+        return (first + last) // 2 if too_much else None
+
+    def _read(self, first: int, last: int) -> tuple[Stream, list[int], dict[int, Damage]]:
+        """Bytes of the frames, valid until this thread's next call; their lengths; and those whose digest is wrong."""
+        container = self._container
+        src = self._buffers.scratch(container.n_frame_bytes(first, last))
+        view = src.data
+        container.read_frames(first, last, view)
+        lengths: list[int] = []
+        wrong: dict[int, Damage] = {}
+        bounds = (container.offsets[first : last + 1] - container.offsets[first]).tolist()
+        for i, digest in enumerate(container.digests[first:last].tolist()):
+            lengths.append(bounds[i + 1] - bounds[i])
+            if xxhash.xxh3_64_intdigest(view[bounds[i] : bounds[i + 1]]) != digest:
+                wrong[first + i] = self._damage(first + i, "a frame is damaged: its digest does not match")
+        return src, lengths, wrong
+
+    def _damage(self, block: int, reason: str) -> Damage:
+        container = self._container
+        segment = int(container.blocks.segments[block])
+        return Damage(reason, segment, container.tensor_name(segment), int(container.offsets[block]))
+
+
+class SegmentChecks:
+    """Compares the digests of tensors and gaps with the index. Silent on those already known to be damaged."""
+
+    def __init__(self, container: ContainerReader) -> None:
+        self._index = container.index
+        self._digests = SegmentDigests([(s.n_bytes, isinstance(s, TensorRecord)) for s in container.segments])
+        self._damaged: set[int | None] = set()
+
+    def update(self, data: Stream, known: list[Damage]) -> list[Damage]:
+        """Take the next bytes of the original file and what is already known of them; returns what is new."""
+        self._damaged.update(damage.segment for damage in known)
+        found = []
+        for segment, digest in self._digests.update(data):
+            record = self._index.segments[segment]
+            if isinstance(record, TensorRecord) and digest != record.xxh3_128 and segment not in self._damaged:
+                found.append(Damage("decoded bytes do not match the tensor's digest", segment, record.name))
+        return found
+
+    def finish(self) -> list[Damage]:
+        """What remains to be said when all bytes were taken."""
+        found = self.update(np.empty(0, dtype=np.uint8), [])
+        damaged = [self._index.segments[segment] for segment in self._damaged if segment is not None]
+        gap_damaged = not all(isinstance(record, TensorRecord) for record in damaged)
+        if self._digests.gaps != self._index.gaps_xxh3_128 and not gap_damaged:
+            found.append(Damage("decoded bytes outside of the tensors do not match their digest"))
+        return found
+
+
+def decode_checked(
+    container: ContainerReader,
+    *,
+    threads: int,
+    sha256: bool,
+    found: Callable[[Damage], None],
+    also: Callable[[Task, Stream], list[Damage]] | None = None,
+    write: Callable[[int, list[memoryview]], None] | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Decode every block and make the checks of the level `default`, or of `full` with `sha256`.
+
+    Args:
+        found: called with all damage, in order, by this thread. What it raises ends the work.
+        also: called by the worker that decoded a task, in any order; what it finds is reported after other damage.
+        write: called with offset and bytes of every task, in order, by a thread of its own.
+    """
+    depth = tasks_ahead(threads)
+    buffers = Buffers()
+    frames = FrameDecoder(container, buffers)
+    checks = SegmentChecks(container)
+    whole = hashlib.sha256()
+
+    def work(task: Task) -> Piece:
+        memory = buffers.take()
+        data = memory[: task.n_bytes]
+        damage = frames.decode(task.first, task.last, data)
+        return Piece(task, memory, damage + also(task, data) if also else damage)
+
+    with ExitStack() as stack:
+        pool = stack.enter_context(worker_pool(threads))
+        hasher = stack.enter_context(worker_pool(1)) if sha256 else None
+        writer = stack.enter_context(worker_pool(1)) if write else None
+        follow_ups = FollowUps(depth)
+        for piece in in_order(pool, work, container.blocks.tasks(), depth):
+            for damage in piece.damage:
+                found(damage)
+            after = [hasher.submit(whole.update, piece.data.data)] if hasher else []
+            if write and writer:
+                after.append(writer.submit(write, piece.task.offset, [piece.data.data]))
+            for damage in checks.update(piece.data, piece.damage):
+                found(damage)
+            follow_ups.add(after, partial(buffers.give, piece.memory))
+            if progress:
+                progress(piece.task.n_bytes)
+        follow_ups.drain()
+    for damage in checks.finish():
+        found(damage)
+    if sha256 and whole.hexdigest() != container.index.sha256:
+        found(Damage("the rebuilt file does not match its SHA-256"))

@@ -1,0 +1,206 @@
+"""Writing: a file that appears whole or not at all, or a binary file object in order."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import stat
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol, Self
+
+from pennyweight.errors import InputError, UsageError
+from pennyweight.pipeline.files import Bytes, label, reason
+
+_PWRITEV: Final = getattr(os, "pwritev", None)  # not on Windows
+
+
+class Sink(Protocol):
+    """Somewhere to write bytes, front to back.
+
+    One thread at a time: file systems let only one write to a file, and a second would burn its core waiting.
+    """
+
+    def write_at(self, offset: int, parts: Sequence[Bytes]) -> None:
+        """Write all of `parts`, one after the other; `offset` is where the last call ended."""
+
+    def commit(self) -> None:
+        """Everything is written, and right."""
+
+
+@contextlib.contextmanager
+def sink(dst: Path | BinaryIO, *, force: bool) -> Iterator[Sink]:
+    """Where a result goes. Commit is the caller's to say; a file that was not committed is gone after the `with`."""
+    if isinstance(dst, Path):
+        with AtomicFile(dst, force=force) as file:
+            yield file
+    else:
+        yield StreamWriter(dst)
+
+
+class AtomicFile:
+    """A new file beside its target, which takes the target's name in `commit` and is gone if that never happens.
+
+    Readers see the old file or the new one, whole, even if the machine loses power.
+    """
+
+    def __init__(self, path: Path, *, force: bool, mode: int | None = None) -> None:
+        """Make the temporary file. InputError if the target exists without `force`, or nothing can be written there.
+
+        Args:
+            mode: permission bits; None is those of the file that is replaced, or the usual ones of a new file.
+        """
+        self.name = label(path)
+        self._path, self._force = path, force
+        replaced = check_target(path, force=force)
+        self._mode = replaced if mode is None else mode
+        self._temporary = temporary_name(path)
+        self._lock = threading.Lock()
+        self._fd: int | None = None
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+            self._fd = os.open(self._temporary, flags, 0o666)
+        except OSError as error:
+            raise InputError(f"{self.name}: cannot be written: {reason(error)}") from error
+
+    def write_at(self, offset: int, parts: Sequence[Bytes]) -> None:
+        """Write all of `parts` from `offset` on. InputError names file and reason."""
+        assert self._fd is not None
+        views = [memoryview(part) for part in parts]
+        try:
+            while views:
+                written = self._write_some(self._fd, views, offset)
+                offset += written
+                views = _after(views, written)
+        except OSError as error:
+            raise InputError(f"{self.name}: cannot be written: {reason(error)}") from error
+
+    def commit(self) -> None:
+        """Give it the target's name, and make that last."""
+        assert self._fd is not None
+        try:
+            if self._mode is not None and hasattr(os, "fchmod"):
+                os.fchmod(self._fd, self._mode)
+            os.fsync(self._fd)
+            self._close()
+            check_target(self._path, force=self._force)
+            os.replace(self._temporary, self._path)
+            sync_folder(self._path.parent)
+        except OSError as error:
+            raise InputError(f"{self.name}: cannot be written: {reason(error)}") from error
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Remove the temporary file, if it is still there."""
+        self._close()
+        with contextlib.suppress(OSError):
+            os.unlink(self._temporary)
+
+    def _close(self) -> None:
+        if self._fd is not None:
+            fd, self._fd = self._fd, None
+            os.close(fd)
+
+    def _write_some(self, fd: int, views: list[memoryview], offset: int) -> int:
+        if _PWRITEV is not None:
+            return int(_PWRITEV(fd, views, offset))
+        with self._lock:
+            os.lseek(fd, offset, os.SEEK_SET)
+            return os.write(fd, views[0])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.discard()
+
+
+class StreamWriter:
+    """A binary file object, which need not be seekable. What was written before an error stays written."""
+
+    def __init__(self, dst: BinaryIO) -> None:
+        if not hasattr(dst, "write") or hasattr(dst, "encoding"):
+            raise UsageError(f"target must be a path or a binary file object, not {type(dst).__name__}")
+        self.name = label(dst)
+        self._dst = dst
+        self._at = 0
+
+    def write_at(self, offset: int, parts: Sequence[Bytes]) -> None:
+        """Write all of `parts`; `offset` must be where the last call ended."""
+        assert offset == self._at, "a stream is written front to back"
+        try:
+            for part in parts:
+                view = memoryview(part).cast("B")
+                self._at += len(view)
+                while view:
+                    # raw files may take less than they are given; None is a non-blocking file that takes nothing now
+                    written = self._dst.write(view)
+                    if written is None:
+                        raise InputError(f"{self.name}: takes no more bytes now: it must be in blocking mode")
+                    view = view[written:]
+        except OSError as error:
+            raise InputError(f"{self.name}: cannot be written: {reason(error)}") from error
+
+    def commit(self) -> None:
+        """Push what the file object holds back."""
+        if hasattr(self._dst, "flush"):
+            self._dst.flush()
+
+
+def check_target(path: Path, *, force: bool) -> int | None:
+    """The permission bits of the file to replace, or None if there is none. InputError if it must not be replaced."""
+    try:
+        held = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(f"{path}: {reason(error)}") from error
+    except ValueError as error:  # a NUL in the name
+        raise InputError(f"{str(path)!r}: {error}") from error
+    if stat.S_ISDIR(held.st_mode):
+        raise InputError(f"{path}: is a folder")
+    if not (stat.S_ISREG(held.st_mode) or stat.S_ISLNK(held.st_mode)):
+        raise InputError(f"{path}: not a regular file, so it will not be replaced")
+    if not force:
+        raise InputError(f"{path}: exists already; force replaces it")
+    return held.st_mode & 0o777 if stat.S_ISREG(held.st_mode) else None
+
+
+def check_space(path: Path, n_bytes: int) -> None:
+    """InputError if the disk of a file to be written has less room than that."""
+    try:
+        free = shutil.disk_usage(path.parent).free
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {reason(error)}") from error
+    if free < n_bytes:
+        raise InputError(f"{path}: needs {n_bytes:,} bytes, but only {free:,} are free on its disk")
+
+
+def temporary_name(path: Path) -> Path:
+    """A name in the same folder that nobody has: hidden, and known for ours."""
+    # Names have at most 255 bytes; ours adds 17
+    stem = os.fsdecode(os.fsencode(path.name)[:230])
+    return path.with_name(f".{stem}.pwt-{secrets.token_hex(4)}.tmp")
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder last. Not every system can open one: then there is nothing to do."""
+    with contextlib.suppress(OSError):
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _after(views: list[memoryview], written: int) -> list[memoryview]:
+    """What is left of `views` after their first `written` bytes."""
+    for i, view in enumerate(views):
+        if written < view.nbytes:
+            return [view.cast("B")[written:], *views[i + 1 :]]
+        written -= view.nbytes
+    return []

@@ -1,0 +1,178 @@
+"""What the verbs return. `to_json` is stable: while the number after the slash stays, keys are only added."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from pennyweight.pipeline.container.index import Index, TensorRecord
+
+
+@dataclass(frozen=True)
+class Converted:
+    """One file and its container: the container's index, and its size in bytes."""
+
+    index: Index
+    stored_bytes: int
+
+
+class Total(NamedTuple):
+    """Counts over the files of a run. `sha256` is None unless it was one file."""
+
+    n_files: int
+    n_tensors: int
+    n_bytes: int
+    stored_bytes: int
+    ratio: float
+    sha256: str | None
+    fidelity: Literal["lossless", "lossy"]
+
+
+def ratio(stored_bytes: int, n_bytes: int) -> float:
+    """stored / original, 1 if there is nothing."""
+    return stored_bytes / n_bytes if n_bytes else 1.0
+
+
+def total_of(files: Sequence[Converted], n_carried: int = 0, carried_bytes: int = 0) -> Total:
+    """Add up containers, and files that are the same on both sides."""
+    n_bytes = sum(file.index.n_bytes for file in files) + carried_bytes
+    stored = sum(file.stored_bytes for file in files) + carried_bytes
+    return Total(
+        n_files=len(files) + n_carried,
+        n_tensors=sum(isinstance(segment, TensorRecord) for file in files for segment in file.index.segments),
+        n_bytes=n_bytes,
+        stored_bytes=stored,
+        ratio=ratio(stored, n_bytes),
+        sha256=files[0].index.sha256 if len(files) == 1 and not n_carried else None,
+        fidelity="lossy" if any(file.index.fidelity == "lossy" for file in files) else "lossless",
+    )
+
+
+class _Report(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_id: ClassVar[str]
+
+    def to_json(self) -> str:
+        """One JSON object on one line; its first key is `schema`."""
+        return json.dumps({"schema": self.schema_id, **self.model_dump(mode="json")}, ensure_ascii=False)
+
+
+class _Conversion(_Report):
+    """Counts over all files of a run. For a folder, the files that are carried unchanged count too, on both sides.
+
+    `path` is the source and `output` the target; `ratio` is stored / original bytes, 1 if the original is empty.
+    """
+
+    path: str
+    output: str
+    n_files: int
+    n_tensors: int
+    n_bytes: int
+    stored_bytes: int
+    ratio: float
+    seconds: float
+    threads: int
+    sha256: str | None
+    fidelity: Literal["lossless", "lossy"]
+
+
+class CompressReport(_Conversion):
+    """What `compress` did. `sha256` is that of the original file; None for a folder, or where it was not wanted."""
+
+    schema_id = "pennyweight.compress/1"
+
+    preset: str
+
+
+class RestoreReport(_Conversion):
+    """What `restore` did. `sha256` is that of the restored file, if the container held one, and was checked."""
+
+    schema_id = "pennyweight.restore/1"
+
+
+class Problem(_Report):
+    """One thing wrong. `offset` is a position in bytes: in the container, or in the original where the two differ."""
+
+    file: str
+    tensor: str | None
+    reason: str
+    offset: int | None
+
+    def __str__(self) -> str:
+        tensor = "" if self.tensor is None else f"tensor {self.tensor!r}: "
+        return f"{self.file}: {tensor}{self.reason}" + ("" if self.offset is None else f" (at byte {self.offset})")
+
+
+class VerifyReport(_Report):
+    """What `verify` found. `level` is what was checked; counts are of what could be opened."""
+
+    schema_id = "pennyweight.verify/1"
+
+    path: str
+    ok: bool
+    level: Literal["fast", "default", "full"]
+    against: str | None
+    fidelity: Literal["lossless", "lossy"]
+    n_files: int
+    n_tensors: int
+    n_bytes: int
+    stored_bytes: int
+    ratio: float
+    seconds: float
+    threads: int
+    problems: tuple[Problem, ...]
+
+
+class TensorInfo(_Report):
+    """A tensor of a container. `plans`: how many of its frames are which nest of stages, if that was asked for."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    n_bytes: int
+    stored_bytes: int
+    xxh3_128: str
+    plans: dict[str, int] | None
+
+
+class ContainerInfo(_Report):
+    """What one container says of itself. `plans`: those tried, by dtype; `index_bytes`: stored."""
+
+    file: str
+    format: str
+    encoder: str
+    preset: str
+    fidelity: Literal["lossless", "lossy"]
+    source: str
+    n_bytes: int
+    stored_bytes: int
+    ratio: float
+    index_bytes: int
+    block_bytes: int
+    n_blocks: int
+    sha256: str | None
+    plans: dict[str, tuple[str, ...]]
+    gap_bytes: int
+    gap_stored_bytes: int
+    gap_plans: dict[str, int] | None
+    tensors: tuple[TensorInfo, ...]
+
+
+class InspectReport(_Report):
+    """What `inspect` read: one entry for a file, one per container for a folder."""
+
+    schema_id = "pennyweight.inspect/1"
+
+    path: str
+    n_files: int
+    n_tensors: int
+    n_bytes: int
+    stored_bytes: int
+    ratio: float
+    fidelity: Literal["lossless", "lossy"]
+    files: tuple[ContainerInfo, ...]

@@ -1,0 +1,234 @@
+"""The face: compress, restore, verify, inspect, open. The only door for users; the command line is one of them."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from pennyweight.errors import UsageError
+from pennyweight.pipeline.checkpoint import Checkpoint
+from pennyweight.pipeline.compress import compress_file
+from pennyweight.pipeline.decode import Progress
+from pennyweight.pipeline.files import PathLike, Reader, label
+from pennyweight.pipeline.folder import compress_folder, containers, restore_folder, verify_folder
+from pennyweight.pipeline.inspect import inspect_file
+from pennyweight.pipeline.policy import load_preset
+from pennyweight.pipeline.report import (
+    CompressReport,
+    Converted,
+    InspectReport,
+    RestoreReport,
+    VerifyReport,
+    ratio,
+    total_of,
+)
+from pennyweight.pipeline.restore import restore_file
+from pennyweight.pipeline.targets import Source, folder_of, target_of, with_suffix, without_suffix
+from pennyweight.pipeline.verify import Level, verify_file
+from pennyweight.pipeline.window import thread_count
+
+
+def compress(
+    src: Source,
+    dst: Source | None = None,
+    *,
+    preset: PathLike = "default",
+    threads: int | None = None,
+    force: bool = False,
+    sha256: bool = True,
+    progress: Progress | None = None,
+) -> CompressReport:
+    """Make a container of a file, or a folder of containers of a folder. Lossless: `restore` gives back every byte.
+
+    Args:
+        src: path of a file or folder, or a seekable binary file object, which is read whole. Never changed.
+        dst: path, or a binary file object, which is written in order; by default `src` with `.pwt` added.
+        preset: name, or path of a .toml file.
+        threads: by default as many as this process may use cores. The container is the same for any number.
+        force: replace `dst` if it exists.
+        sha256: hash the whole original, for `verify` on the level "full".
+        progress: called, by this thread, with the number of original bytes done since the last call.
+
+    Raises:
+        UsageError: no such preset, or `dst` is missing where it has no default.
+        InputError: something cannot be read or written, or is in the way. Then nothing is left at `dst`.
+    """
+    begun, n_threads, chosen = time.perf_counter(), thread_count(threads), load_preset(preset)
+    folder = folder_of(src)
+    target = target_of(src, dst, with_suffix)
+    if folder:
+        assert isinstance(target, Path)
+        result = compress_folder(
+            folder, target, chosen, threads=n_threads, force=force, sha256=sha256, progress=progress
+        )
+        total = total_of(result.containers, result.n_carried, result.carried_bytes)
+    else:
+        with Reader(src) as file:
+            total = total_of(
+                [compress_file(file, target, chosen, threads=n_threads, force=force, sha256=sha256, progress=progress)]
+            )
+    return CompressReport(
+        path=label(src),
+        output=label(target),
+        **total._asdict(),
+        seconds=time.perf_counter() - begun,
+        threads=n_threads,
+        preset=chosen.name,
+    )
+
+
+def restore(
+    src: Source,
+    dst: Source | None = None,
+    *,
+    threads: int | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> RestoreReport:
+    """Give back the original file or folder, after checking every digest on the way.
+
+    Args:
+        src: path of a container or of a folder that `compress` made, or a seekable binary file object.
+        dst: path, or a binary file object, whose contents count only if this returns; by default `src` without `.pwt`.
+        threads, force, progress: as in `compress`.
+
+    Raises:
+        UsageError: `dst` is missing and `src` does not end in `.pwt`.
+        CorruptError: the container is damaged; names the tensor. Then nothing is left at `dst`.
+        VersionError: the container needs a newer version of this package.
+        InputError: something cannot be read or written, or is in the way. Then nothing is left at `dst`.
+    """
+    begun, n_threads = time.perf_counter(), thread_count(threads)
+    folder = folder_of(src)
+    target = target_of(src, dst, without_suffix)
+    if folder:
+        assert isinstance(target, Path)
+        result = restore_folder(folder, target, threads=n_threads, force=force, progress=progress)
+        total = total_of(result.containers, result.n_carried, result.carried_bytes)
+    else:
+        with Reader(src) as file:
+            total = total_of([restore_file(file, target, threads=n_threads, force=force, progress=progress)])
+    return RestoreReport(
+        path=label(src),
+        output=label(target),
+        **total._asdict(),
+        seconds=time.perf_counter() - begun,
+        threads=n_threads,
+    )
+
+
+def verify(
+    src: Source,
+    *,
+    against: Source | None = None,
+    level: Level = "default",
+    require_lossless: bool = False,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> VerifyReport:
+    """Check a container, or every container of a folder. Damage is reported, not raised: look at `ok` and `problems`.
+
+    Args:
+        against: the original file or folder, compared byte by byte, names and missing files too.
+        level: "fast" checks the digests of stored frames; "default" decodes and checks every tensor; "full" also the
+            SHA-256 of the original file.
+        require_lossless: a lossy container is a problem.
+
+    Raises:
+        UsageError: an unknown level, or `against` on the level "fast", which decodes nothing to compare.
+        VersionError: a container needs a newer version of this package.
+        InputError: a file cannot be read, or a folder holds no container.
+    """
+    begun, n_threads = time.perf_counter(), thread_count(threads)
+    if level not in ("fast", "default", "full"):
+        raise UsageError(f"no level {level!r}: there are fast, default and full")
+    if level == "fast" and against is not None:
+        raise UsageError("level 'fast' decodes nothing, so there is nothing to compare with the original")
+    folder, other = folder_of(src), None if against is None else folder_of(against)
+    if against is not None and bool(folder) != bool(other):
+        raise UsageError("a file can only be verified against a file, and a folder against a folder")
+    n_carried = carried_bytes = 0
+    if folder:
+        tree = verify_folder(
+            folder,
+            level=level,
+            original=other,
+            require_lossless=require_lossless,
+            threads=n_threads,
+            progress=progress,
+        )
+        found, problems, n_carried, carried_bytes = tree.containers, tree.problems, tree.n_carried, tree.carried_bytes
+    else:
+        with ExitStack() as stack:
+            file = stack.enter_context(Reader(src))
+            original = None if against is None else stack.enter_context(Reader(against))
+            one = verify_file(
+                file,
+                level=level,
+                original=original,
+                require_lossless=require_lossless,
+                threads=n_threads,
+                progress=progress,
+            )
+        found, problems = [one], one.problems
+    total = total_of([Converted(one.index, one.stored_bytes) for one in found if one.index], n_carried, carried_bytes)
+    unread = [one for one in found if one.index is None]
+    stored = total.stored_bytes + sum(one.stored_bytes for one in unread)
+    return VerifyReport(
+        path=label(src),
+        ok=not problems,
+        level=level,
+        against=None if against is None else label(against),
+        fidelity=total.fidelity,
+        n_files=total.n_files + len(unread),
+        n_tensors=total.n_tensors,
+        n_bytes=total.n_bytes,
+        stored_bytes=stored,
+        ratio=ratio(stored, total.n_bytes),
+        seconds=time.perf_counter() - begun,
+        threads=n_threads,
+        problems=tuple(problems),
+    )
+
+
+def inspect(src: Source, *, plans: bool = False) -> InspectReport:
+    """What a container, or each container of a folder, says of itself: nothing is decoded.
+
+    Args:
+        plans: count, for every tensor, which nests of stages its frames are; for that every frame is read.
+
+    Raises:
+        CorruptError, VersionError, InputError: as in `restore`.
+    """
+    folder = folder_of(src)
+    files = []
+    for path in containers(folder) if folder else [src]:
+        with Reader(path) as file:
+            files.append(inspect_file(file, plans=plans))
+    n_bytes, stored = sum(info.n_bytes for info in files), sum(info.stored_bytes for info in files)
+    return InspectReport(
+        path=label(src),
+        n_files=len(files),
+        n_tensors=sum(len(info.tensors) for info in files),
+        n_bytes=n_bytes,
+        stored_bytes=stored,
+        ratio=ratio(stored, n_bytes),
+        fidelity="lossy" if any(info.fidelity == "lossy" for info in files) else "lossless",
+        files=tuple(files),
+    )
+
+
+def open(src: Source, *, threads: int | None = None) -> Checkpoint:
+    """The tensors of one container, by name, decoded when they are asked for. Close it, or use it in a `with`.
+
+    Raises:
+        CorruptError, VersionError, InputError: as in `restore`.
+    """
+    n_threads = thread_count(threads)
+    file = Reader(src)
+    try:
+        return Checkpoint(file, threads=n_threads)
+    except BaseException:
+        file.close()
+        raise

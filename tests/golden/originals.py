@@ -1,0 +1,150 @@
+"""What the golden containers hold: small files of every dtype class, source and mode. Read by make.py only.
+
+A container that already exists is the truth: what a file here held when it was written can be had from it.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import lies
+import numpy as np
+import spec_encoder
+from spec_decoder import DTYPE_BITS
+from spec_encoder import CONSTANT, FLOATFIELDS, HUFFMAN, RANS, ZSTD, node, store
+
+RNG = np.random.default_rng(20_250_101)
+
+
+class Golden(NamedTuple):
+    """original is None where container holds what our encoder never writes."""
+
+    name: str
+    shows: str
+    preset: str
+    original: bytes | None
+    container: bytes | None = None
+    sha256: bool = True
+
+
+def one(dtype: str, raw: bytes, shape: list[int] | None = None) -> bytes:
+    bits = DTYPE_BITS[dtype]
+    return spec_encoder.safetensors_file([("weight", dtype, shape or [len(raw) * 8 // bits], raw)])
+
+
+def weights(n: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Like trained ones, with what is rare in front: patches for NaN, infinities, zeros and subnormals."""
+    values = RNG.standard_normal(n) * 0.02
+    values[:6] = np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-42
+    return values
+
+
+def floats(dtype: str, n: int) -> bytes:
+    values = weights(n)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if dtype == "BF16":
+            return bytes(values.astype("<f4").view("<u2")[1::2])
+        if dtype == "C64":
+            return bytes(values.astype("<f4"))
+        return bytes(values.astype({"F16": "<f2", "F32": "<f4", "F64": "<f8"}[dtype]))
+
+
+def integers(n_bytes: int, n: int) -> bytes:
+    return bytes((RNG.standard_normal(n) * 20).astype(f"<i{n_bytes}"))
+
+
+def of_dtypes() -> Iterator[Golden]:
+    sizes = {"BF16": 3_000, "F16": 3_000, "F32": 2_000, "F64": 1_200, "C64": 1_600}
+    for preset in ("default", "fast"):
+        for dtype, n in sizes.items():
+            yield Golden(f"{preset}-{dtype}", f"{dtype} weights", preset, one(dtype, floats(dtype, n)))
+    for dtype in ("I8", "F8_E4M3", "F6_E2M3", "F4", "U8"):
+        raw = integers(1, 3_000)
+        yield Golden(f"default-{dtype}", f"{dtype}: bytes that are not uniform", "default", one(dtype, raw))
+    for dtype, n_bytes in {"I16": 2, "U32": 4, "I64": 8}.items():
+        raw = integers(n_bytes, 1_500)
+        yield Golden(f"default-{dtype}", f"{dtype}: small integers", "default", one(dtype, raw))
+    mask = bytes((np.arange(4_000) // 97 % 2).astype(np.uint8))
+    yield Golden("default-BOOL", "a mask with runs", "default", one("BOOL", mask))
+
+
+def of_modes() -> Iterator[Golden]:
+    bf16 = floats("BF16", 2_100)
+    yield Golden("constant", "one weight repeated", "default", one("BF16", b"\x80\x3f" * 5_000))
+    yield Golden("random", "nothing to save: stored", "default", one("U8", RNG.bytes(2_000)))
+    nans = bytes(RNG.integers(1, 1 << 22, 900, "<u4") | 0x7F800000)
+    yield Golden("all-nan", "every weight a NaN of its own", "default", one("F32", nans))
+    yield Golden("no-sha256", "no SHA-256 is held", "default", one("BF16", bf16), sha256=False)
+    preset = "presets/store.toml"
+    yield Golden("store-joined", "1,024-byte blocks, the last joined to the one before", preset, one("BF16", bf16))
+    yield Golden("store-own", "1,024-byte blocks, the last on its own", preset, one("BF16", bf16[:3_600]))
+    planes = {"F32": floats("F32", 1_500), "C64": floats("C64", 1_500), "I32": integers(4, 1_500), "I64": bytes(4_000)}
+    for dtype, raw in planes.items():
+        yield Golden(f"planes-{dtype}", f"{dtype} as byte planes", "presets/planes.toml", one(dtype, raw))
+    for dtype, n in {"BF16": 2_500, "F16": 2_500, "F32": 1_500, "F64": 1_000}.items():
+        raw = floats(dtype, n)
+        yield Golden(f"nested-{dtype}", f"coders on the streams of {dtype}", "presets/nested.toml", one(dtype, raw))
+
+
+def of_sources() -> Iterator[Golden]:
+    bf16 = floats("BF16", 600)
+    header = {
+        "__metadata__": {"format": "pt", "größe": "日本語"},
+        "b": {"dtype": "BF16", "shape": [20, 30], "data_offsets": [2, 1_202]},
+        "a": {"dtype": "F16", "shape": [], "data_offsets": [0, 2]},
+        "empty": {"dtype": "F32", "shape": [0, 7], "data_offsets": [1_202, 1_202]},
+    }
+    text = json.dumps(header, ensure_ascii=False).encode() + b" " * 11
+    several = struct.pack("<Q", len(text)) + text + b"\x00\x3c" + bf16
+    shows = "metadata, padding, names out of order, a scalar, no elements"
+    yield Golden("safetensors-several", shows, "default", several)
+    yield Golden("safetensors-none", "a header and no tensor", "default", struct.pack("<Q", 2) + b"{}")
+    yield Golden("opaque-lying-header", "a byte after the last tensor: opaque", "default", several + b"x")
+    config = b'{"architectures": ["BertModel"]}\n' * 60
+    yield Golden("opaque-text", "a file of no known format", "default", config)
+    yield Golden("opaque-text-fast", "a file of no known format, fast", "fast", config)
+    yield Golden("empty", "a file of no bytes", "default", b"")
+    yield Golden("one-byte", "a file of one byte", "default", b"!")
+
+
+def other(name: str, shows: str, frame: bytes, data: bytes) -> Golden:
+    return Golden(f"other-{name}", shows, "", None, spec_encoder.one_frame(frame, data).pack())
+
+
+def of_others() -> Iterator[Golden]:
+    """Valid, and nothing that our encoder writes."""
+    yield other("eight-levels", "nodes eight deep", *lies.chain(8))
+    for name, (frame, data) in lies.HONEST.items():
+        yield other(name.replace(" ", "-"), f"{name}, all parts stored", frame, data)
+
+    symbols = bytes([3] * 999 + [9])
+    header, parts = spec_encoder.rans(symbols, [*[0] * 3, 4095, *[0] * 5, 1, *[0] * 22])
+    under = lies.zstd_by_hand(parts[0], declared=len(parts[0]))
+    frame = node(RANS, header, [node(ZSTD, spec_encoder.varint(len(under)), [store(under)])])
+    yield other("rans-4095", "zstd under rans; frequencies 4095 and 1", frame, symbols)
+
+    values = bytes(range(12)) * 60
+    header, parts = spec_encoder.huffman(values, [*range(1, 12), 11])
+    frame = node(HUFFMAN, header, [store(parts[0])])
+    yield other("huffman-skew", "codes of 1 to 11 bits that do not fit the counts", frame, values)
+
+    bf16 = floats("BF16", 300)
+    header, parts = spec_encoder.floatfields(bf16, 1, 5, 240, 7)
+    frame = node(FLOATFIELDS, header, [*map(store, parts)])
+    yield other("patches", "nearly every weight a patch", frame, bf16)
+
+    zeros = spec_encoder.one_frame(node(CONSTANT, bytes(16)), bytes(1_280))
+    zeros.optional = (1 << 64) - 1
+    zeros.metadata |= {"sha256": None, "encoder": "", "plans": {"gap": ["constant"]}}
+    zeros.index_zstd |= {"write_checksum": True, "level": -7}
+    yield Golden("other-features", "all optional features, an index with a checksum", "", None, zeros.pack())
+    for seed in (5, 11, 18, 42, 77):
+        made = spec_encoder.Maker(seed).container()[0]
+        yield Golden(f"other-random-{seed}", f"spec_encoder, seed {seed}", "", None, made)
+
+
+def goldens() -> list[Golden]:
+    return [*of_dtypes(), *of_modes(), *of_sources(), *of_others()]

@@ -1,0 +1,84 @@
+"""The golden containers: both decoders read them, and the encoder still writes them, on every target.
+
+`preset` is empty in the manifest for a container of spec_encoder, which is only decoded. No original is stored: the
+spec decoder takes it out of the container, and its SHA-256 stands in the manifest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import spec_decoder
+import zstandard
+
+import pennyweight
+
+HERE = Path(__file__).parent
+FOLDER = HERE / "v0.1"
+MANIFEST: dict[str, Any] = tomllib.loads((FOLDER / "MANIFEST.toml").read_text())
+GOLDENS: list[dict[str, Any]] = MANIFEST["golden"]
+WRITTEN = [golden for golden in GOLDENS if golden["preset"]]
+
+every_golden = pytest.mark.parametrize("golden", GOLDENS, ids=lambda golden: golden["name"])
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def container_of(golden: dict[str, Any]) -> bytes:
+    return (FOLDER / f"{golden['name']}.pwt").read_bytes()
+
+
+def test_no_file_is_missing_or_too_many() -> None:
+    assert {path.name for path in FOLDER.iterdir()} == {f"{g['name']}.pwt" for g in GOLDENS} | {"MANIFEST.toml"}
+    used = {golden["preset"] for golden in WRITTEN}
+    assert {f"presets/{path.name}" for path in (HERE / "presets").iterdir()} == {p for p in used if "/" in p}
+
+
+@every_golden
+def test_the_spec_decoder_reads_it(golden: dict[str, Any]) -> None:
+    container = container_of(golden)
+    assert sha256(container) == golden["container"]
+    assert sha256(spec_decoder.decode(container)) == golden["original"]
+
+
+@every_golden
+def test_we_read_it(golden: dict[str, Any], each_target: str, tmp_path: Path) -> None:
+    source, restored = FOLDER / f"{golden['name']}.pwt", tmp_path / "restored"
+    pennyweight.restore(source, restored)
+    assert sha256(restored.read_bytes()) == golden["original"]
+    held = index_of(container_of(golden))["sha256"] is not None
+    report = pennyweight.verify(source, level="full" if held else "default")
+    assert report.ok, report.problems
+
+
+def index_of(container: bytes) -> dict[str, Any]:
+    return spec_decoder.split_index(spec_decoder.read_index(container)[1])[0]
+
+
+def without_encoder(container: bytes) -> tuple[bytes, dict[str, Any], list[int], list[int]]:
+    """All but the encoder's name and version, and how zstd stored the index: (header and frames, JSON, frame table)."""
+    offset, index = spec_decoder.read_index(container)
+    metadata, lengths, digests = spec_decoder.split_index(index)
+    return container[:offset], metadata | {"encoder": ""}, lengths, digests
+
+
+@pytest.mark.skipif(
+    MANIFEST["zstd"] != ".".join(map(str, zstandard.ZSTD_VERSION)), reason="another libzstd writes other bytes"
+)
+@pytest.mark.parametrize("golden", WRITTEN, ids=lambda golden: golden["name"])
+def test_we_still_write_it(golden: dict[str, Any], each_target: str, tmp_path: Path) -> None:
+    container = container_of(golden)
+    source, made = tmp_path / "original", tmp_path / "made.pwt"
+    source.write_bytes(spec_decoder.decode(container))
+    preset = str(HERE / golden["preset"]) if golden["preset"].endswith(".toml") else golden["preset"]
+    pennyweight.compress(source, made, preset=preset, sha256=golden["held_sha256"], threads=2)
+    again = made.read_bytes()
+    assert without_encoder(again) == without_encoder(container)
+    if index_of(again)["encoder"] == index_of(container)["encoder"]:
+        assert again == container
