@@ -9,11 +9,14 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-TASK_BYTES: Final = 1 << 20
+TASK_BYTES: Final = 1 << 21
 """Raw bytes of a task at most. Above the largest block (1.5 x 512 KiB), and small enough to stay in the caches."""
 
 MAX_TASK_BLOCKS: Final = 512
-"""Keeps tasks of many tiny tensors short, and the frames of a task fewer than the buffers that `pwritev` takes."""
+"""Keeps tasks of many tiny tensors short."""
+
+BUFFER_BYTES: Final = TASK_BYTES + 2 * MAX_TASK_BLOCKS
+"""Enough for a task, and for its frames if all are stored."""
 
 Ints = NDArray[np.int64]
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import version
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -30,11 +31,12 @@ from pennyweight.types import DType, Fidelity
 
 
 class _Piece(NamedTuple):
-    """An encoded task. Its raw bytes are the first `task.n_bytes` of `memory`."""
+    """An encoded task. Its raw bytes are the first `task.n_bytes` of `memory`, its frames lie at the start of `encoded`."""
 
     task: Task
     memory: Stream
-    frames: list[memoryview]
+    encoded: Stream
+    lengths: list[int]
     digests: list[int]
 
 
@@ -115,11 +117,11 @@ class _Encoding:
             follow_ups = FollowUps(depth)
             for piece in in_order(pool, self._encode, self._blocks.tasks(), depth):
                 raw = piece.memory[: piece.task.n_bytes]
-                at = writer.place([len(frame) for frame in piece.frames], piece.digests)
+                at = writer.place(piece.lengths, piece.digests)
                 after: list[Any] = [hasher.submit(whole.update, raw.data)] if hasher else []
-                after.append(writing.submit(out.write_at, at, piece.frames))
+                after.append(writing.submit(out.write_at, at, [piece.encoded[: sum(piece.lengths)].data]))
                 tensors.update(self._digests.update(raw))
-                follow_ups.add(after, partial(self._buffers.give, piece.memory))
+                follow_ups.add(after, partial(self._buffers.give, piece.memory, piece.encoded))
                 if progress:
                     progress(piece.task.n_bytes)
             follow_ups.drain()
@@ -127,10 +129,12 @@ class _Encoding:
         return tensors, self._digests.gaps, whole.hexdigest() if sha256 else None
 
     def _encode(self, task: Task) -> _Piece:
-        memory = self._buffers.take()
+        memory, encoded = self._buffers.take(), self._buffers.take()
         raw = memory[: task.n_bytes]
         self._src.pread_into(task.offset, raw.data)
         sizes: list[int] = self._blocks.sizes[task.first : task.last].tolist()
         kinds = [self._kinds[segment] for segment in self._blocks.segments[task.first : task.last].tolist()]
-        frames = [frame.data for frame in encode_blocks(raw, sizes, kinds, self._plans)]
-        return _Piece(task, memory, frames, [xxhash.xxh3_64_intdigest(frame) for frame in frames])
+        lengths = encode_blocks(raw, sizes, kinds, self._plans, encoded)
+        ends = accumulate(lengths)
+        digests = [xxhash.xxh3_64_intdigest(encoded[end - n : end]) for end, n in zip(ends, lengths, strict=True)]
+        return _Piece(task, memory, encoded, lengths, digests)

@@ -16,7 +16,7 @@ import numpy as np
 
 from pennyweight import native
 from pennyweight.errors import CorruptError, PennyweightError
-from pennyweight.pipeline.frame import encode_frame, read_frame
+from pennyweight.pipeline.frame import STORE_OVERHEAD, encode_frame, read_frame
 from pennyweight.pipeline.plan import STORE, Plan
 from pennyweight.pipeline.policy import Plans
 from pennyweight.stages.constant import Constant
@@ -49,33 +49,62 @@ class _Scratch(threading.local):
 _scratch = _Scratch()
 
 
-def encode_blocks(data: Stream, sizes: Sequence[int], dtypes: Sequence[DType | None], plans: Plans) -> list[Stream]:
-    """The frames of blocks that lie back to back in data, each decoded again and compared before it is returned.
+def encode_blocks(
+    data: Stream, sizes: Sequence[int], dtypes: Sequence[DType | None], plans: Plans, out: Stream
+) -> list[int]:
+    """Encode blocks that lie back to back in data into frames that lie back to back in out, and decode them again to be sure.
 
     Args:
-        data: sum(sizes) bytes; not modified, and not needed by the frames afterwards.
+        data: sum(sizes) bytes; not modified.
         sizes: bytes of each block, above 0; at most 3/2 of the largest block size of the format.
         dtypes: dtype of each block's tensor, or None for a gap.
         plans: those of Preset.resolve().
+        out: at least max_frames_bytes(sizes) bytes.
+
+    Returns:
+        Bytes of each frame.
 
     Raises:
         PennyweightError: a frame did not decode to its block: a fault of this package, never of the data.
     """
     starts = list(accumulate(sizes, initial=0))
-    if starts[-1] != data.size or len(dtypes) != len(sizes):
-        raise ValueError("sizes and dtypes do not describe data")
+    if starts[-1] != data.size or len(dtypes) != len(sizes) or out.size < max_frames_bytes(sizes):
+        raise ValueError("sizes, dtypes and out do not fit data")
     blocks = [data[start : start + size] for start, size in zip(starts, sizes, strict=False)]
-    frames: dict[int, Stream] = {}
-    paths = (_fast_path(plans[dtype], block) for dtype, block in zip(dtypes, blocks, strict=True))
-    for path, run in groupby(enumerate(paths), key=lambda item: item[1]):
+    paths = [_fast_path(plans[dtype], block) for dtype, block in zip(dtypes, blocks, strict=True)]
+    lengths: list[int] = []
+    at = 0
+    for path, run in groupby(range(len(blocks)), key=paths.__getitem__):
+        first, *rest = run
+        last = rest[-1] + 1 if rest else first + 1
+        fast: list[int] = []
         if path is not None:
-            first, *rest = (index for index, _ in run)
-            last = rest[-1] + 1 if rest else first + 1
-            frames |= _encode_fast(path, data[starts[first] : starts[last]], first, blocks[first:last])
-    return [
-        frames[index] if index in frames else _encode_staged(plans[dtype], block)
-        for index, (dtype, block) in enumerate(zip(dtypes, blocks, strict=True))
+            fast = native.encode_float_blocks(
+                data[starts[first] : starts[last]], sizes[first:last], path.format.id, path.bits, out[at:]
+            )
+        if not all(fast) or not fast:
+            staged = [(plans[dtype], block) for dtype, block in zip(dtypes[first:last], blocks[first:last], strict=True)]
+            fast = _encode_staged(staged, fast or [0] * len(staged), out[at:])
+        lengths += fast
+        at += sum(fast)
+    _verify(out[:at], lengths, sizes, data)
+    return lengths
+
+
+def max_frames_bytes(sizes: Sequence[int]) -> int:
+    """Bytes that the frames of blocks of these sizes can take at most: all of them stored."""
+    return sum(sizes) + STORE_OVERHEAD * len(sizes)
+
+
+def _encode_staged(blocks: Sequence[tuple[Sequence[Plan], Stream]], fast: Sequence[int], out: Stream) -> list[int]:
+    """Put the missing frames among those of the fast path, which lie back to back in out; 0 in fast says missing."""
+    made = np.split(out[: sum(fast)].copy(), list(accumulate(fast))[:-1])
+    frames = [
+        frame if length else encode_frame(plans, block)
+        for (plans, block), length, frame in zip(blocks, fast, made, strict=True)
     ]
+    np.concatenate(frames, out=out[: sum(frame.size for frame in frames)])
+    return [frame.size for frame in frames]
 
 
 def _fast_path(plans: Sequence[Plan], block: Stream) -> FloatFields | None:
@@ -95,32 +124,13 @@ def _fused(plan: Plan) -> FloatFields | None:
     return plan.stage if fused and isinstance(plan.stage, FloatFields) else None
 
 
-def _encode_fast(stage: FloatFields, data: Stream, first: int, blocks: Sequence[Stream]) -> dict[int, Stream]:
-    """Verified frames by block number, from first; without those that need the staged path."""
-    dst = np.empty(data.size, np.uint8)
-    lengths = native.encode_float_blocks(data, [block.size for block in blocks], stage.format.id, stage.bits, dst)
-    kept = [i for i, length in enumerate(lengths) if length]
-    kept_lengths = [lengths[i] for i in kept]
-    _verify(dst[: sum(kept_lengths)], kept_lengths, [blocks[i] for i in kept])
-    ends = accumulate(kept_lengths)
-    return {first + i: dst[end - lengths[i] : end] for i, end in zip(kept, ends, strict=True)}
-
-
-def _encode_staged(plans: Sequence[Plan], block: Stream) -> Stream:
-    frame = encode_frame(plans, block)
-    _verify(frame, [frame.size], [block])
-    return frame
-
-
-def _verify(frames: Stream, lengths: Sequence[int], blocks: Sequence[Stream]) -> None:
-    sizes = [block.size for block in blocks]
-    ends = accumulate(sizes)
-    out = _scratch.take(sum(sizes))
+def _verify(frames: Stream, lengths: Sequence[int], sizes: Sequence[int], data: Stream) -> None:
+    out = _scratch.take(data.size)
     try:
         decode_blocks(frames, lengths, sizes, out)
     except CorruptError as error:
         raise PennyweightError(f"encoder fault: {error.reason}") from error
-    if not all(native.equal(out[end - block.size : end], block) for end, block in zip(ends, blocks, strict=True)):
+    if not native.equal(out, data):
         raise PennyweightError("encoder fault: a frame does not decode to its block")
 
 

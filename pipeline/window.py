@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pennyweight.errors import UsageError
-from pennyweight.pipeline.blocks import TASK_BYTES
+from pennyweight.pipeline.blocks import BUFFER_BYTES
 
 Stream = NDArray[np.uint8]
 T = TypeVar("T")
@@ -84,7 +84,7 @@ class FollowUps:
 
 
 class Buffers:
-    """Memory of TASK_BYTES each, used again and again: touching fresh pages costs more than copying."""
+    """Memory for a task, raw or encoded, used again and again: touching fresh pages costs more than copying."""
 
     def __init__(self) -> None:
         self._free: list[Stream] = []
@@ -95,16 +95,16 @@ class Buffers:
         try:
             return self._free.pop()
         except IndexError:
-            return np.empty(TASK_BYTES, dtype=np.uint8)
+            return np.empty(BUFFER_BYTES, dtype=np.uint8)
 
-    def give(self, buffer: Stream) -> None:
-        """Let it be taken again."""
-        self._free.append(buffer)
+    def give(self, *buffers: Stream) -> None:
+        """Let them be taken again."""
+        self._free.extend(buffers)
 
     def scratch(self, n_bytes: int) -> Stream:
         """Memory of this thread, valid until its next call. The caller has checked n_bytes."""
         held: Stream | None = getattr(self._own, "buffer", None)
         if held is None or len(held) < n_bytes:
-            held = np.empty(max(n_bytes, TASK_BYTES), dtype=np.uint8)
+            held = np.empty(max(n_bytes, BUFFER_BYTES), dtype=np.uint8)
             self._own.buffer = held
         return held[:n_bytes]
