@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pennyweight import native
 from pennyweight.pipeline.blocks import BlockTable, Task
-from pennyweight.pipeline.executor import decode_blocks, encode_blocks
+from pennyweight.pipeline.executor import decode_blocks, encode_blocks, max_frames_bytes
 from pennyweight.pipeline.policy import load_preset
 from pennyweight.types import DType
 
@@ -27,9 +27,9 @@ class Tensors:
 
     def __init__(self, body: Buffer, table: BlockTable) -> None:
         self.body, self.out = body, np.zeros_like(body)
-        self.frames = np.zeros(body.nbytes + 4096, np.uint8)  # room for frames that are stored
         self.tasks: list[Task] = list(table.tasks())
         self.sizes: list[list[int]] = [table.sizes[task.first : task.last].tolist() for task in self.tasks]
+        self.frames = np.zeros(max_frames_bytes(table.sizes.tolist()), np.uint8)
 
     def of(self, memory: Buffer, task: Task) -> Buffer:
         return memory[task.offset : task.offset + task.n_bytes]

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-TASK_BYTES: Final = 1 << 21
+TASK_BYTES: Final = 1 << 20
 """Raw bytes of a task at most. Above the largest block (1.5 x 512 KiB), and small enough to stay in the caches."""
 
 MAX_TASK_BLOCKS: Final = 512

@@ -31,7 +31,7 @@ from pennyweight.types import DType, Fidelity
 
 
 class _Piece(NamedTuple):
-    """An encoded task. Its raw bytes are the first `task.n_bytes` of `memory`, its frames lie at the start of `encoded`."""
+    """An encoded task: raw bytes at the start of `memory`, frames at the start of `encoded`."""
 
     task: Task
     memory: Stream
@@ -136,5 +136,5 @@ class _Encoding:
         kinds = [self._kinds[segment] for segment in self._blocks.segments[task.first : task.last].tolist()]
         lengths = encode_blocks(raw, sizes, kinds, self._plans, encoded)
         ends = accumulate(lengths)
-        digests = [xxhash.xxh3_64_intdigest(encoded[end - n : end]) for end, n in zip(ends, lengths, strict=True)]
+        digests = [xxhash.xxh3_64_intdigest(encoded[end - n : end].data) for end, n in zip(ends, lengths, strict=True)]
         return _Piece(task, memory, encoded, lengths, digests)

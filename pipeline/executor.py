@@ -52,7 +52,9 @@ _scratch = _Scratch()
 def encode_blocks(
     data: Stream, sizes: Sequence[int], dtypes: Sequence[DType | None], plans: Plans, out: Stream
 ) -> list[int]:
-    """Encode blocks that lie back to back in data into frames that lie back to back in out, and decode them again to be sure.
+    """Encode blocks that lie back to back in data into frames that lie back to back in out.
+
+    Every frame is decoded again and compared with its block.
 
     Args:
         data: sum(sizes) bytes; not modified.
@@ -83,8 +85,8 @@ def encode_blocks(
                 data[starts[first] : starts[last]], sizes[first:last], path.format.id, path.bits, out[at:]
             )
         if not all(fast) or not fast:
-            staged = [(plans[dtype], block) for dtype, block in zip(dtypes[first:last], blocks[first:last], strict=True)]
-            fast = _encode_staged(staged, fast or [0] * len(staged), out[at:])
+            tried = [plans[dtype] for dtype in dtypes[first:last]]
+            fast = _encode_staged(tried, blocks[first:last], fast or [0] * len(tried), out[at:])
         lengths += fast
         at += sum(fast)
     _verify(out[:at], lengths, sizes, data)
@@ -96,12 +98,14 @@ def max_frames_bytes(sizes: Sequence[int]) -> int:
     return sum(sizes) + STORE_OVERHEAD * len(sizes)
 
 
-def _encode_staged(blocks: Sequence[tuple[Sequence[Plan], Stream]], fast: Sequence[int], out: Stream) -> list[int]:
+def _encode_staged(
+    plans: Sequence[Sequence[Plan]], blocks: Sequence[Stream], fast: Sequence[int], out: Stream
+) -> list[int]:
     """Put the missing frames among those of the fast path, which lie back to back in out; 0 in fast says missing."""
     made = np.split(out[: sum(fast)].copy(), list(accumulate(fast))[:-1])
     frames = [
-        frame if length else encode_frame(plans, block)
-        for (plans, block), length, frame in zip(blocks, fast, made, strict=True)
+        frame if length else encode_frame(tried, block)
+        for tried, block, length, frame in zip(plans, blocks, fast, made, strict=True)
     ]
     np.concatenate(frames, out=out[: sum(frame.size for frame in frames)])
     return [frame.size for frame in frames]

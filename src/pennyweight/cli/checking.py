@@ -1,0 +1,84 @@
+"""`verify` and `inspect`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import click
+
+from pennyweight import api
+from pennyweight.cli import listing, options
+from pennyweight.cli.outcome import SourceCommand, say
+from pennyweight.cli.progress import bar, original_bytes
+from pennyweight.cli.text import counted, one_line, size
+from pennyweight.errors import VerificationError
+from pennyweight.pipeline.report import VerifyReport
+
+CHECKED = {
+    "fast": "the digest of every frame is right",
+    "default": "everything was decoded, and every digest is right",
+    "full": "everything was decoded, and every digest is right, also that of the file",
+}
+MAX_SHOWN = 20
+
+
+@click.command(cls=SourceCommand)
+@options.source("a container, or a folder of them")
+@click.option(
+    "--against", type=click.Path(), metavar="ORIGINAL", help="compare with this file or folder, byte for byte"
+)
+@click.option("--fast", "level", flag_value="fast", help="digests of frames only, nothing is decoded")
+@click.option("--full", "level", flag_value="full", help="the SHA-256 of the whole file too")
+@click.option("--require-lossless", is_flag=True, help="fail if anything is stored with loss")
+@options.as_json
+@click.pass_context
+def verify(
+    ctx: click.Context,
+    src: str,
+    against: str | None,
+    level: Literal["fast", "full"] | None,
+    require_lossless: bool,
+    as_json: bool,
+) -> None:
+    """Prove that SRC gives back its original, without writing it."""
+    with bar(lambda: original_bytes(src), silent=as_json) as progress:
+        report = api.verify(
+            src, against=against, level=level or "default", require_lossless=require_lossless, progress=progress
+        )
+    if as_json:
+        say(report.to_json())
+    elif report.ok:
+        _show_proof(report)
+    for problem in report.problems[:MAX_SHOWN]:
+        click.echo(one_line(f"pennyweight: {problem}"), err=True)
+    if len(report.problems) > MAX_SHOWN:
+        click.echo(f"pennyweight: {src}: and {len(report.problems) - MAX_SHOWN:,} more problems", err=True)
+    if not report.ok:
+        ctx.exit(VerificationError.exit_code)
+
+
+@click.command(cls=SourceCommand)
+@options.source("a container, or a folder of them")
+@click.option("--tensors", is_flag=True, help="list the tensors, and how each is stored")
+@options.as_json
+def inspect(src: str, tensors: bool, as_json: bool) -> None:
+    """Show what is in SRC, without decoding it."""
+    report = api.inspect(src, plans=tensors)
+    if as_json:
+        say(report.to_json())
+        return
+    for number, container in enumerate(report.files):
+        if number:
+            say()
+        say("\n".join(listing.container(container, tensors=tensors)))
+    if len(report.files) > 1:
+        say("\n" + listing.total(report))
+
+
+def _show_proof(report: VerifyReport) -> None:
+    lossy = ", but LOSSY: not bit for bit what it was made from" if report.fidelity == "lossy" else ""
+    say(f"{report.path}: ok{lossy}")
+    say(f"  {counted(report.n_tensors, 'tensor')} in {counted(report.n_files, 'file')}, {size(report.n_bytes)}")
+    say(f"  {CHECKED[report.level]}")
+    if report.against is not None:
+        say(f"  equal to {report.against}, byte for byte")
