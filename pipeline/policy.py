@@ -25,7 +25,7 @@ Plans: TypeAlias = Mapping[DType | None, tuple[Plan, ...]]
 class Preset(BaseModel):
     """A preset as its file says it. `*` stands for every dtype that has no row; `gap` for bytes of no tensor."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", defer_build=True)
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
     description: str

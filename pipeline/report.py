@@ -53,7 +53,7 @@ def total_of(files: Sequence[Converted], n_carried: int = 0, carried_bytes: int 
 
 
 class _Report(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     schema_id: ClassVar[str]
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "frame_ids.h"
@@ -98,13 +99,17 @@ struct Batch {
     size_t n = 0;
 
     void flush(const Kernels& kernels, bool stream) {
+        // Large ones first: blocks that a kernel takes together should be of a size.
+        size_t order[kBatch];
+        std::iota(order, order + n, size_t{0});
+        std::stable_sort(order, order + n, [this](size_t a, size_t b) { return frames[a].parts.n > frames[b].parts.n; });
         BF16Block blocks[kBatch];
         for (size_t i = 0; i < n; ++i) {
-            const FloatFrame& f = frames[i];
-            blocks[i] = {&f.table, f.payload, f.payload + kStateBytes, f.n_words, f.parts.high, f.end, f.parts.base, f.parts.n, out[i], false};
+            const FloatFrame& f = frames[order[i]];
+            blocks[i] = {&f.table, f.payload, f.payload + kStateBytes, f.n_words, f.parts.high, f.end, f.parts.base, f.parts.n, out[order[i]], false};
         }
         kernels.decode_bf16(blocks, n, stream);
-        for (size_t i = 0; i < n; ++i) *decoded[i] = blocks[i].ok && patch(frames[i], out[i]);
+        for (size_t i = 0; i < n; ++i) *decoded[order[i]] = blocks[i].ok && patch(frames[order[i]], out[order[i]]);
         n = 0;
     }
 };

@@ -20,6 +20,7 @@ struct BlockScratch {
     uint32_t symbol_counts[kMaxAlphabet];
     FloatParts parts;
     size_t n_patches;
+    RansEncodeJob job;
     bool taken;
 
     void prepare(FloatFormat format, uint32_t symbol_bits, const FloatTraits& traits, size_t n_bytes) {
@@ -55,7 +56,8 @@ bool split_block(const Kernels& kernels, const uint8_t* src, const FloatTraits& 
 }
 
 // Writes the frame, or returns 0 where it is not smaller than the block or its rans node not smaller than the symbols stored.
-size_t write_frame(const BlockScratch& b, const RansEncodeJob& job, const FloatTraits& traits, size_t n_bytes, uint8_t* dst) {
+size_t write_frame(const BlockScratch& b, const FloatTraits& traits, size_t n_bytes, uint8_t* dst) {
+    const RansEncodeJob& job = b.job;
     const size_t n = b.parts.n;
     const uint32_t bits = b.parts.symbol_bits;
     const size_t rans_header = 1 + varint_bytes(job.n_words) + packed_frequency_bytes(bits);
@@ -95,33 +97,58 @@ size_t write_frame(const BlockScratch& b, const RansEncodeJob& job, const FloatT
     return static_cast<size_t>(at - dst);
 }
 
+// Blocks that are encoded together: as many large ones as a kernel takes at once, and small ones between them, which are cheap to hold and
+// would only break up a group of large ones.
+constexpr size_t kSmallBytes = 32768, kMaxSmall = 16;
+
+struct Run {
+    std::vector<BlockScratch> large, small;
+
+    Run() : large(kMaxInterleave), small(kMaxSmall) {}
+};
+
+void encode_symbols(const Kernels& kernels, BlockScratch* const* blocks, size_t n_blocks) {
+    BlockScratch* order[kMaxInterleave + kMaxSmall];
+    RansEncodeJob jobs[kMaxInterleave + kMaxSmall];
+    size_t n = 0;
+    for (size_t i = 0; i < n_blocks; ++i) {
+        if (blocks[i]->taken) order[n++] = blocks[i];
+    }
+    std::stable_sort(order, order + n, [](const BlockScratch* a, const BlockScratch* b) { return a->parts.n > b->parts.n; });
+    for (size_t i = 0; i < n; ++i) {
+        BlockScratch& b = *order[i];
+        uint8_t* words_end = b.words.data() + (b.words.size() & ~size_t{1});
+        jobs[i] = {&b.encode_table, b.symbols.data(), b.parts.n, words_end, b.states, 0};
+    }
+    for (size_t i = 0; i < n; i += kMaxInterleave) kernels.rans_encode(jobs + i, std::min(kMaxInterleave, n - i));
+    for (size_t i = 0; i < n; ++i) order[i]->job = jobs[i];
+}
+
 }  // namespace
 
 void encode_float_blocks(const Kernels& kernels, const uint8_t* src, const size_t* sizes, size_t n_blocks, FloatFormat format,
                          uint32_t symbol_bits, uint8_t* dst, size_t* frame_sizes) {
-    static thread_local std::vector<BlockScratch> scratch(kMaxInterleave);
+    static thread_local Run run;
     const FloatTraits& traits = *float_traits(static_cast<uint8_t>(format));
-    for (size_t first = 0; first < n_blocks; first += kMaxInterleave) {
-        const size_t count = std::min(kMaxInterleave, n_blocks - first);
-        RansEncodeJob jobs[kMaxInterleave];
-        size_t n_jobs = 0;
-        const uint8_t* block = src;
-        for (size_t i = 0; i < count; block += sizes[first + i], ++i) {
-            BlockScratch& b = scratch[i];
-            b.prepare(format, symbol_bits, traits, sizes[first + i]);
-            b.taken = b.parts.n > 0 && split_block(kernels, block, traits, b);
-            if (!b.taken) continue;
-            // Symbols past n up to the group's end are read by vector kernels: any valid symbol will do, none is coded.
-            uint8_t* words_end = b.words.data() + (b.words.size() & ~size_t{1});
-            jobs[n_jobs++] = {&b.encode_table, b.symbols.data(), b.parts.n, words_end, b.states, 0};
+    for (size_t first = 0; first < n_blocks;) {
+        BlockScratch* blocks[kMaxInterleave + kMaxSmall];
+        size_t n_large = 0, n_small = 0, last = first;
+        for (; last < n_blocks; ++last) {
+            const bool is_small = sizes[last] <= kSmallBytes;
+            if (is_small ? n_small == kMaxSmall : n_large == kMaxInterleave) break;
+            BlockScratch& b = is_small ? run.small[n_small++] : run.large[n_large++];
+            blocks[last - first] = &b;
+            b.prepare(format, symbol_bits, traits, sizes[last]);
+            b.taken = b.parts.n > 0 && split_block(kernels, src, traits, b);
+            src += sizes[last];
         }
-        kernels.rans_encode(jobs, n_jobs);
-        for (size_t i = 0, j = 0; i < count; ++i) {
-            const size_t n_bytes = sizes[first + i];
-            frame_sizes[first + i] = scratch[i].taken ? write_frame(scratch[i], jobs[j++], traits, n_bytes, dst) : 0;
-            dst += frame_sizes[first + i];
+        encode_symbols(kernels, blocks, last - first);
+        for (size_t i = first; i < last; ++i) {
+            const BlockScratch& b = *blocks[i - first];
+            frame_sizes[i] = b.taken ? write_frame(b, traits, sizes[i], dst) : 0;
+            dst += frame_sizes[i];
         }
-        src = block;
+        first = last;
     }
 }
 

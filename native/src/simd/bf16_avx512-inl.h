@@ -127,27 +127,24 @@ void decode_batch(BF16Block* blocks, size_t n_blocks) {
     constexpr size_t kMost = kBits == 5 ? 3 : 4;
     for (; n_blocks > kMost; blocks += kMost, n_blocks -= kMost) decode_batch<kBits, kStream>(blocks, kMost);
     Progress progress[kMost];
-    size_t common = SIZE_MAX;
+    size_t groups[kMost];
     for (size_t b = 0; b < n_blocks; ++b) {
         progress[b].start(blocks[b].states, blocks[b].words, blocks[b].readable);
-        common = blocks[b].n / kGroup < common ? blocks[b].n / kGroup : common;
+        groups[b] = blocks[b].n / kGroup;
     }
-    switch (n_blocks) {
-        case 4:
-            if constexpr (kMost == 4) decode_interleaved<kBits, 4, kStream>(blocks, progress, common);
-            break;
-        case 3: decode_interleaved<kBits, 3, kStream>(blocks, progress, common); break;
-        case 2: decode_interleaved<kBits, 2, kStream>(blocks, progress, common); break;
-        default: break;
+    // Larger blocks come first: when the smallest is done the others go on.
+    if constexpr (kMost == 4) {
+        if (n_blocks == 4) decode_interleaved<kBits, 4, kStream>(blocks, progress, groups[3]);
     }
+    if (n_blocks >= 3) decode_interleaved<kBits, 3, kStream>(blocks, progress, groups[2]);
+    if (n_blocks >= 2) decode_interleaved<kBits, 2, kStream>(blocks, progress, groups[1]);
+    decode_interleaved<kBits, 1, kStream>(blocks, progress, groups[0]);
     for (size_t b = 0; b < n_blocks; ++b) {
-        BF16Block& block = blocks[b];
-        decode_interleaved<kBits, 1, kStream>(&block, &progress[b], block.n / kGroup);
         const size_t done = progress[b].groups_done * kGroup;
-        if (done < block.n) {
-            scalar::finish_bf16(block, done, progress[b].x, progress[b].words);
+        if (done < blocks[b].n) {
+            scalar::finish_bf16(blocks[b], done, progress[b].x, progress[b].words);
         } else {
-            block.ok = progress[b].finished(block.words + 2 * block.n_words);
+            blocks[b].ok = progress[b].finished(blocks[b].words + 2 * blocks[b].n_words);
         }
     }
 }

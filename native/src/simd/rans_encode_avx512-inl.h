@@ -164,32 +164,27 @@ template <uint32_t kBits>
 void encode_batch(RansEncodeJob* jobs, size_t n_jobs) {
     EncodeTable<kBits> tables[kMaxInterleave];
     EncodeProgress progress[kMaxInterleave];
-    size_t common = SIZE_MAX;
-    for (size_t j = 0; j < n_jobs; ++j) common = jobs[j].n / kGroup < common ? jobs[j].n / kGroup : common;
+    size_t groups[kMaxInterleave + 1] = {};
     for (size_t j = 0; j < n_jobs; ++j) {
         EncodeProgress& p = progress[j];
         for (uint32_t& state : p.x) state = kLowerBound;
         p.words = jobs[j].words_end;
-        p.groups = jobs[j].n / kGroup;
+        p.groups = groups[j] = jobs[j].n / kGroup;
         tables[j].load(*jobs[j].table);
         const size_t tail = jobs[j].n % kGroup;
         if (tail > 0) scalar::rans_encode_group(*jobs[j].table, jobs[j].symbols + p.groups * kGroup, tail, p.x, &p.words);
-        encode_interleaved<kBits, 1>(tables + j, jobs + j, progress + j, common);
     }
-    switch (n_jobs) {
-        case 4: encode_interleaved<kBits, 4>(tables, jobs, progress, 0); break;
-        case 3: encode_interleaved<kBits, 3>(tables, jobs, progress, 0); break;
-        case 2: encode_interleaved<kBits, 2>(tables, jobs, progress, 0); break;
-        case 1: encode_interleaved<kBits, 1>(tables, jobs, progress, 0); break;
-        default: break;
-    }
+    // Larger jobs come first: each is joined by the next where that one ends.
+    encode_interleaved<kBits, 1>(tables, jobs, progress, groups[1]);
+    if (n_jobs >= 2) encode_interleaved<kBits, 2>(tables, jobs, progress, groups[2]);
+    if (n_jobs >= 3) encode_interleaved<kBits, 3>(tables, jobs, progress, groups[3]);
+    if (n_jobs >= 4) encode_interleaved<kBits, 4>(tables, jobs, progress, 0);
     for (size_t j = 0; j < n_jobs; ++j) {
         for (uint32_t l = 0; l < kLanes; ++l) store_le(jobs[j].states + 4 * l, progress[j].x[l]);
         jobs[j].n_words = static_cast<size_t>(jobs[j].words_end - progress[j].words) / 2;
     }
 }
 
-// All jobs have the same alphabet.
 inline void rans_encode(RansEncodeJob* jobs, size_t n_jobs) {
     if (n_jobs == 0) return;
     jobs[0].table->bits == 5 ? encode_batch<5>(jobs, n_jobs) : encode_batch<4>(jobs, n_jobs);
