@@ -29,9 +29,10 @@ test: $(VENV)/installed ## everything: lint, types, native tests, pytest
 	@echo "== pytest"
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/tools ## ruff, and the layers of the house
+lint: $(VENV)/tools ## ruff, clang-format and the layers of the house
 	@echo "== lint"
 	$(BIN)/ruff check
+	find native -name '*.cc' -o -name '*.h' | xargs $(BIN)/clang-format --dry-run -Werror
 	$(BIN)/ruff format --check
 	$(BIN)/python tools/check_layers.py
 

@@ -118,6 +118,11 @@ class AtomicFile:
     def __exit__(self, *error: object) -> None:
         self.discard()
 
+    def __del__(self) -> None:
+        """A signal may come between the making of the file and the `with` that would discard it."""
+        if hasattr(self, "_fd"):
+            self.discard()
+
 
 class StreamWriter:
     """A binary file object, which need not be seekable. What was written before an error stays written."""

@@ -58,21 +58,27 @@ int main(int argc, char** argv) {
             const auto& frames = bits == 4 ? frames4 : frames5;
             const auto& lengths = bits == 4 ? sizes4 : sizes5;
             for (bool stream : {false, true}) {
-                rows.push_back({name + (stream ? " decode, stream" : " decode"), [&, stream] {
-                    decode_blocks(k, frames.data(), lengths.data(), sizes.data(), sizes.size(), out, stream, reinterpret_cast<bool*>(done.data()));
-                }, {}});
+                rows.push_back({name + (stream ? " decode, stream" : " decode"),
+                                [&, stream] {
+                                    decode_blocks(k, frames.data(), lengths.data(), sizes.data(), sizes.size(), out, stream,
+                                                  reinterpret_cast<bool*>(done.data()));
+                                },
+                                {}});
                 rows.back().run();
                 if (std::memcmp(out, data.data(), total) != 0) return std::printf("%s: wrong\n", rows.back().name.c_str()), 1;
                 std::memset(out, 0, total);
             }
-            rows.push_back({name + " encode", [&, bits] {
-                uint8_t* dst = out;
-                for (size_t i = 0; i < sizes.size(); i += 8) {
-                    const size_t n = std::min<size_t>(8, sizes.size() - i);
-                    encode_float_blocks(k, data.data() + i * kBlock, sizes.data(), n, FloatFormat::kBF16, bits, dst, scratch.data());
-                    dst += kBlock;
-                }
-            }, {}});
+            rows.push_back({name + " encode",
+                            [&, bits] {
+                                uint8_t* dst = out;
+                                for (size_t i = 0; i < sizes.size(); i += 8) {
+                                    const size_t n = std::min<size_t>(8, sizes.size() - i);
+                                    encode_float_blocks(k, data.data() + i * kBlock, sizes.data(), n, FloatFormat::kBF16, bits, dst,
+                                                        scratch.data());
+                                    dst += kBlock;
+                                }
+                            },
+                            {}});
         }
     }
     for (int r = 0; r < rounds; ++r) {
@@ -84,9 +90,11 @@ int main(int argc, char** argv) {
     }
     size_t n4 = 0, n5 = 0;
     for (size_t i = 0; i < sizes.size(); ++i) n4 += sizes4[i], n5 += sizes5[i];
-    std::printf("fast %.4f %%, default %.4f %%\n", 100.0 * static_cast<double>(n4) / static_cast<double>(total), 100.0 * static_cast<double>(n5) / static_cast<double>(total));
+    std::printf("fast %.4f %%, default %.4f %%\n", 100.0 * static_cast<double>(n4) / static_cast<double>(total),
+                100.0 * static_cast<double>(n5) / static_cast<double>(total));
     for (const Row& row : rows) {
         const double s = median(row.seconds);
-        std::printf("%-32s %6.2f GB/s  %5.3f x memcpy\n", row.name.c_str(), static_cast<double>(total) / s / 1e9, median(rows[0].seconds) / s);
+        std::printf("%-32s %6.2f GB/s  %5.3f x memcpy\n", row.name.c_str(), static_cast<double>(total) / s / 1e9,
+                    median(rows[0].seconds) / s);
     }
 }

@@ -23,7 +23,7 @@ namespace {
 
 // A contiguous buffer of any Python object, held while a call runs without the GIL.
 class Buffer {
-public:
+ public:
     Buffer(nb::handle object, bool writable = false) {
         if (PyObject_GetBuffer(object.ptr(), &view_, writable ? PyBUF_WRITABLE : PyBUF_SIMPLE) != 0) throw nb::python_error();
     }
@@ -34,7 +34,7 @@ public:
     uint8_t* data() const { return static_cast<uint8_t*>(view_.buf); }
     size_t size() const { return static_cast<size_t>(view_.len); }
 
-private:
+ private:
     Py_buffer view_;
 };
 
@@ -113,8 +113,8 @@ nb::object floatfields_split_py(nb::handle src, uint32_t format, uint32_t symbol
         n_patches = kernels().split(in.data(), parts, symbol_counts);
     }
     if (n_patches == SIZE_MAX) return nb::none();
-    return nb::make_tuple(parts.base, to_array(std::move(symbols), n), to_array(std::move(high), n_high),
-                          to_array(std::move(low), n_low), to_array(std::move(patches), 4 * n_patches));
+    return nb::make_tuple(parts.base, to_array(std::move(symbols), n), to_array(std::move(high), n_high), to_array(std::move(low), n_low),
+                          to_array(std::move(patches), 4 * n_patches));
 }
 
 bool floatfields_merge_py(uint32_t format, uint32_t symbol_bits, uint32_t base, nb::handle exponent, nb::handle sign_mantissa,
@@ -243,19 +243,26 @@ std::vector<bool> decode_blocks_py(nb::handle src, const std::vector<size_t>& fr
 NB_MODULE(_core, m) {
     m.def("targets", &target_names);
     m.def("target", [] { return std::string(kernels().name); });
-    m.def("set_target", [](const std::string& name) { require(!name.empty() && set_target(name.c_str()), "this CPU has no such target"); },
-          nb::arg("name"));
-    m.def("equal", [](nb::handle a, nb::handle b) {
-        Buffer x(a), y(b);
-        nb::gil_scoped_release release;
-        return x.size() == y.size() && std::memcmp(x.data(), y.data(), x.size()) == 0;
-    }, nb::arg("a"), nb::arg("b"));
-    m.def("is_constant", [](nb::handle src, size_t width) {
-        Buffer in(src);
-        require(width >= 1 && width <= 16 && in.size() > 0 && in.size() % width == 0, "src is not a whole number of elements");
-        nb::gil_scoped_release release;
-        return is_constant(in.data(), in.size(), width);
-    }, nb::arg("src"), nb::arg("width"));
+    m.def(
+        "set_target", [](const std::string& name) { require(!name.empty() && set_target(name.c_str()), "this CPU has no such target"); },
+        nb::arg("name"));
+    m.def(
+        "equal",
+        [](nb::handle a, nb::handle b) {
+            Buffer x(a), y(b);
+            nb::gil_scoped_release release;
+            return x.size() == y.size() && std::memcmp(x.data(), y.data(), x.size()) == 0;
+        },
+        nb::arg("a"), nb::arg("b"));
+    m.def(
+        "is_constant",
+        [](nb::handle src, size_t width) {
+            Buffer in(src);
+            require(width >= 1 && width <= 16 && in.size() > 0 && in.size() % width == 0, "src is not a whole number of elements");
+            nb::gil_scoped_release release;
+            return is_constant(in.data(), in.size(), width);
+        },
+        nb::arg("src"), nb::arg("width"));
     m.def("byteplane_split", &byteplane_split_py, nb::arg("src"), nb::arg("width"));
     m.def("byteplane_merge", &byteplane_merge_py, nb::arg("planes"), nb::arg("width"), nb::arg("out"));
     m.def("floatfields_split", &floatfields_split_py, nb::arg("src"), nb::arg("format"), nb::arg("symbol_bits"));
@@ -267,5 +274,6 @@ NB_MODULE(_core, m) {
     m.def("huffman_decode", &huffman_decode_py, nb::arg("lengths"), nb::arg("sizes"), nb::arg("payload"), nb::arg("out"));
     m.def("encode_float_blocks", &encode_float_blocks_py, nb::arg("src"), nb::arg("sizes"), nb::arg("format"), nb::arg("symbol_bits"),
           nb::arg("dst"));
-    m.def("decode_blocks", &decode_blocks_py, nb::arg("src"), nb::arg("frames"), nb::arg("sizes"), nb::arg("out"), nb::arg("stream") = false);
+    m.def("decode_blocks", &decode_blocks_py, nb::arg("src"), nb::arg("frames"), nb::arg("sizes"), nb::arg("out"),
+          nb::arg("stream") = false);
 }

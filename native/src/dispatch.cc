@@ -10,8 +10,9 @@
 namespace pennyweight {
 
 const Kernels& scalar_kernels() {
-    static constexpr Kernels kTable = {"scalar",          scalar::split,       scalar::merge,   scalar::rans_encode, scalar::rans_decode,
-                                       scalar::decode_bf16, byteplane_split, byteplane_merge};
+    static constexpr Kernels kTable = {
+        "scalar",        scalar::split,  scalar::merge, scalar::rans_encode, scalar::rans_decode, scalar::decode_bf16,
+        byteplane_split, byteplane_merge};
     return kTable;
 }
 

@@ -106,7 +106,8 @@ struct Batch {
         BF16Block blocks[kBatch];
         for (size_t i = 0; i < n; ++i) {
             const FloatFrame& f = frames[order[i]];
-            blocks[i] = {&f.table, f.payload, f.payload + kStateBytes, f.n_words, f.parts.high, f.end, f.parts.base, f.parts.n, out[order[i]], false};
+            blocks[i] = {&f.table,     f.payload, f.payload + kStateBytes, f.n_words, f.parts.high, f.end,
+                         f.parts.base, f.parts.n, out[order[i]],           false};
         }
         kernels.decode_bf16(blocks, n, stream);
         for (size_t i = 0; i < n; ++i) *decoded[order[i]] = blocks[i].ok && patch(frames[order[i]], out[order[i]]);

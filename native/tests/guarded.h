@@ -13,7 +13,7 @@
 namespace pennyweight::testing {
 
 class Guarded {
-  public:
+ public:
     explicit Guarded(size_t capacity) : page_(static_cast<size_t>(sysconf(_SC_PAGESIZE))) {
         mapped_ = (capacity + page_ - 1) / page_ * page_;
         void* const base = mmap(nullptr, mapped_ + 2 * page_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -32,7 +32,7 @@ class Guarded {
         return last(n);
     }
 
-  private:
+ private:
     [[noreturn]] static void fail() {
         std::perror("mmap");
         std::abort();

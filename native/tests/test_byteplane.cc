@@ -15,8 +15,7 @@ namespace {
 constexpr size_t kMaxWidth = 16;
 constexpr size_t kBig = 70'001;
 
-void test_round_trip(const Kernels& target, const std::vector<uint8_t>& data, size_t n_elements,
-                     size_t width) {
+void test_round_trip(const Kernels& target, const std::vector<uint8_t>& data, size_t n_elements, size_t width) {
     const size_t n = n_elements * width;
     Guarded src_memory(n), planes_memory(n), out_memory(n);
     const uint8_t* const src = src_memory.copy(data.data(), n);

@@ -1,4 +1,5 @@
-// Every target against the scalar one: frames, decoded blocks and rANS streams, byte for byte; then frames that lie, with no memory to spare behind them.
+// Every target against the scalar one: frames, decoded blocks and rANS streams, byte for byte; then frames that lie, with no memory to
+// spare behind them.
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -61,7 +62,8 @@ void round_trip(const Kernels& k, const std::vector<uint8_t>& data, const std::v
     encode_float_blocks(k, src.data(), sizes.data(), sizes.size(), format, bits, got.data(), got_sizes.data());
     size_t total = 0;
     for (const size_t s : expected_sizes) total += s;
-    check(expected_sizes == got_sizes && std::memcmp(expected.data(), got.data(), total) == 0, k.name, "frames differ from scalar", n, bits);
+    check(expected_sizes == got_sizes && std::memcmp(expected.data(), got.data(), total) == 0, k.name, "frames differ from scalar", n,
+          bits);
 
     size_t frame_at = 0, block_at = 0;
     for (size_t i = 0; i < sizes.size(); ++i) {  // each alone, with nothing readable behind frame or block
@@ -70,7 +72,8 @@ void round_trip(const Kernels& k, const std::vector<uint8_t>& data, const std::v
             std::memcpy(frame.data(), expected.data() + frame_at, expected_sizes[i]);
             bool decoded = false;
             decode_blocks(k, frame.data(), &expected_sizes[i], &sizes[i], 1, out.data(), false, &decoded);
-            check(decoded && std::memcmp(out.data(), data.data() + block_at, sizes[i]) == 0, k.name, "decoded block differs", sizes[i], bits);
+            check(decoded && std::memcmp(out.data(), data.data() + block_at, sizes[i]) == 0, k.name, "decoded block differs", sizes[i],
+                  bits);
         }
         frame_at += expected_sizes[i];
         block_at += sizes[i];
@@ -120,8 +123,9 @@ void rans_streams(const Kernels& k, std::mt19937& random) {
                 RansEncodeJob scalar_job{&encode_table, symbols.data(), n, reference.data() + reference.size(), reference_states.data(), 0};
                 k.rans_encode(&job, 1);
                 scalar_kernels().rans_encode(&scalar_job, 1);
-                const bool same = job.n_words == scalar_job.n_words && states == reference_states &&
-                                  std::memcmp(job.words_end - 2 * job.n_words, scalar_job.words_end - 2 * job.n_words, 2 * job.n_words) == 0;
+                const bool same =
+                    job.n_words == scalar_job.n_words && states == reference_states &&
+                    std::memcmp(job.words_end - 2 * job.n_words, scalar_job.words_end - 2 * job.n_words, 2 * job.n_words) == 0;
                 check(same, k.name, "rans stream differs from scalar", n, bits);
                 Page payload(kStateBytes + 2 * scalar_job.n_words), out(n);
                 std::memcpy(payload.data(), reference_states.data(), kStateBytes);
@@ -135,7 +139,8 @@ void rans_streams(const Kernels& k, std::mt19937& random) {
                     std::vector<uint8_t> other(n);
                     const bool mine = k.rans_decode(table, payload.data(), scalar_job.n_words, out.data(), n);
                     const bool theirs = scalar_kernels().rans_decode(table, payload.data(), scalar_job.n_words, other.data(), n);
-                    check(mine == theirs && (!mine || std::memcmp(out.data(), other.data(), n) == 0), k.name, "damage seen differently", n, bits);
+                    check(mine == theirs && (!mine || std::memcmp(out.data(), other.data(), n) == 0), k.name, "damage seen differently", n,
+                          bits);
                     payload.data()[at] ^= mask;
                 }
             }
@@ -161,11 +166,13 @@ void damaged_frames(const Kernels& k, std::mt19937& random) {
             for (int round = 0; round < 4000; ++round) {
                 Page whole(frame_size), out(size), reference(size);
                 std::memcpy(whole.data(), frame.data(), frame_size);
-                for (unsigned hits = 1 + random() % 3; hits > 0; --hits) whole.data()[random() % (round % 2 ? 64 : frame_size)] = static_cast<uint8_t>(random());
+                for (unsigned hits = 1 + random() % 3; hits > 0; --hits)
+                    whole.data()[random() % (round % 2 ? 64 : frame_size)] = static_cast<uint8_t>(random());
                 bool mine = false, theirs = false;
                 decode_blocks(k, whole.data(), &frame_size, &size, 1, out.data(), false, &mine);
                 decode_blocks(scalar_kernels(), whole.data(), &frame_size, &size, 1, reference.data(), false, &theirs);
-                check(mine == theirs && (!mine || std::memcmp(out.data(), reference.data(), size) == 0), k.name, "damage seen differently", n, bits);
+                check(mine == theirs && (!mine || std::memcmp(out.data(), reference.data(), size) == 0), k.name, "damage seen differently",
+                      n, bits);
             }
         }
     }

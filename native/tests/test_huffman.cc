@@ -73,12 +73,10 @@ Lengths package_merge(const Counts& counts) {
         for (size_t i = 0; i + 1 < list.size(); i += 2) {
             packages.push_back(list[i]);
             packages.back().weight += list[i + 1].weight;
-            packages.back().leaves.insert(packages.back().leaves.end(), list[i + 1].leaves.begin(),
-                                          list[i + 1].leaves.end());
+            packages.back().leaves.insert(packages.back().leaves.end(), list[i + 1].leaves.begin(), list[i + 1].leaves.end());
         }
         list.clear();  // std::merge takes from the first range on equal weights
-        std::merge(leaves.begin(), leaves.end(), packages.begin(), packages.end(), std::back_inserter(list),
-                   lighter);
+        std::merge(leaves.begin(), leaves.end(), packages.begin(), packages.end(), std::back_inserter(list), lighter);
     }
     Lengths lengths{};
     for (size_t i = 0; i < 2 * leaves.size() - 2; ++i) {
@@ -112,8 +110,7 @@ bool decode(const Coded& coded, const Bytes& payload, Bytes* out = nullptr) {
     Guarded src_memory(payload.size()), dst_memory(coded.n);
     const uint8_t* const src = src_memory.copy(payload.data(), payload.size());
     uint8_t* const dst = dst_memory.last(coded.n);
-    const bool good =
-        huffman_decode(coded.lengths.data(), coded.sizes.data(), src, payload.size(), dst, coded.n);
+    const bool good = huffman_decode(coded.lengths.data(), coded.sizes.data(), src, payload.size(), dst, coded.n);
     if (good && out != nullptr) out->assign(dst, dst + coded.n);
     return good;
 }
@@ -157,8 +154,7 @@ Coded test_encode(const Bytes& src) {
     Bytes expected;
     const size_t quarter = (n + 3) / 4;
     for (size_t j = 0; j < 4; ++j) {
-        const Bytes stream =
-            encode_by_the_page(src, coded.lengths, std::min(j * quarter, n), std::min((j + 1) * quarter, n));
+        const Bytes stream = encode_by_the_page(src, coded.lengths, std::min(j * quarter, n), std::min((j + 1) * quarter, n));
         check(stream.size() == coded.sizes[j], "bytes of a stream", n);
         expected.insert(expected.end(), stream.begin(), stream.end());
     }
@@ -200,22 +196,13 @@ void test_damage(const Coded& coded, size_t n_random) {
         Coded bad = coded;
         payload = coded.payload;
         switch (k % 5) {
-            case 0:
-                payload[rng() % size] ^= static_cast<uint8_t>(1u << rng() % 8);
-                break;
-            case 1:
-                std::generate(payload.begin(), payload.end(), [] { return static_cast<uint8_t>(rng()); });
-                break;
-            case 2:
-                bad.lengths[rng() % 256] = static_cast<uint8_t>(rng());
-                break;
-            case 3:
-                std::shuffle(bad.lengths.begin(), bad.lengths.end(), rng);
-                break;
+            case 0: payload[rng() % size] ^= static_cast<uint8_t>(1u << rng() % 8); break;
+            case 1: std::generate(payload.begin(), payload.end(), [] { return static_cast<uint8_t>(rng()); }); break;
+            case 2: bad.lengths[rng() % 256] = static_cast<uint8_t>(rng()); break;
+            case 3: std::shuffle(bad.lengths.begin(), bad.lengths.end(), rng); break;
             default: {  // other borders between the streams
                 uint32_t left = static_cast<uint32_t>(size);
-                for (size_t j = 0; j < 3; ++j)
-                    left -= bad.sizes[j] = static_cast<uint32_t>(rng()) % (left + 1);
+                for (size_t j = 0; j < 3; ++j) left -= bad.sizes[j] = static_cast<uint32_t>(rng()) % (left + 1);
                 bad.sizes[3] = left;
             }
         }

@@ -18,7 +18,7 @@ class UsageError(PennyweightError, ValueError):
 
 
 class InputError(PennyweightError):
-    """A file or folder cannot be read, written or used: missing, in the way, not a container, no weights in it."""
+    """A file or folder cannot be read, written or used: missing, in the way, no weights in it."""
 
 
 class VersionError(PennyweightError):

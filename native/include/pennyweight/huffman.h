@@ -24,12 +24,10 @@ constexpr size_t huffman_capacity(size_t n) { return n + n / 8 * 3 + 3 + kHuffma
 
 /// Writes the four streams back to back, and the bytes of each to sizes; returns their sum.
 /// `lengths` is a complete code with a length for every byte of src; n < 2^31; dst holds huffman_capacity(n).
-size_t huffman_encode(const uint8_t* src, size_t n, const uint8_t lengths[256], uint32_t sizes[4],
-                      uint8_t* dst);
+size_t huffman_encode(const uint8_t* src, size_t n, const uint8_t lengths[256], uint32_t sizes[4], uint8_t* dst);
 
 /// Decodes exactly n bytes from exactly src_bytes bytes.
 /// False, and dst undefined, where lengths, sizes or streams break the page.
-bool huffman_decode(const uint8_t lengths[256], const uint32_t sizes[4], const uint8_t* src, size_t src_bytes,
-                    uint8_t* dst, size_t n);
+bool huffman_decode(const uint8_t lengths[256], const uint32_t sizes[4], const uint8_t* src, size_t src_bytes, uint8_t* dst, size_t n);
 
 }  // namespace pennyweight

@@ -44,12 +44,13 @@ struct Kernels {
     // Inverse, patches apart. False if a symbol is not below 2^symbol_bits.
     bool (*merge)(const FloatParts& parts, uint8_t* out);
 
-    // Codes n symbols; states are 32 u32. The words are written downwards and end at words_end; at least 64 bytes must be free below n words.
-    // At most kMaxInterleave jobs, of one alphabet, larger ones first.
+    // Codes n symbols; states are 32 u32. The words are written downwards and end at words_end; at least 64 bytes must be free below n
+    // words. At most kMaxInterleave jobs, of one alphabet, larger ones first.
     void (*rans_encode)(RansEncodeJob* jobs, size_t n_jobs);
     bool (*rans_decode)(const RansTable& table, const uint8_t* payload, size_t n_words, uint8_t* out, size_t n);
 
-    // Patches apart. All blocks have the same alphabet, larger ones first. `stream`: write around the cache (for outputs that are not read soon).
+    // Patches apart. All blocks have the same alphabet, larger ones first. `stream`: write around the cache (for outputs that are not read
+    // soon).
     void (*decode_bf16)(BF16Block* blocks, size_t n_blocks, bool stream);
 
     void (*byteplane_split)(const uint8_t* src, size_t n_bytes, size_t width, uint8_t* dst);

@@ -35,15 +35,16 @@ static inline size_t packed_frequency_bytes(uint32_t bits) { return (size_t{1} <
 void pack_frequencies(const uint16_t* frequency, uint32_t bits, uint8_t* dst);
 void unpack_frequencies(const uint8_t* src, uint32_t bits, uint16_t* frequency);
 
-// The inverse of the slots. With p = start[symbol] + rank, the slot is slots[p], and also (p << bits) + segment_offset[i] mod 2^16 for the last
-// segment i that starts at or below p: within a bucket's own part, or its alias's, ranks and offsets run in step.
+// The inverse of the slots. With p = start[symbol] + rank, the slot is slots[p], and also (p << bits) + segment_offset[i] mod 2^16 for the
+// last segment i that starts at or below p: within a bucket's own part, or its alias's, ranks and offsets run in step.
 struct RansEncodeTable {
     static constexpr uint32_t kMaxSegments = 2 * kMaxAlphabet;
 
     uint32_t bits;
     uint16_t frequency[kMaxAlphabet];
     uint16_t start[kMaxAlphabet];  // cumulative frequency
-    // floor(2^44 / f) + 1. For x < 2^20 f the error of x times it is below x <= 2^44 / f, since f < 2^12: the quotient by shifting is exact.
+    // floor(2^44 / f) + 1. For x < 2^20 f the error of x times it is below x <= 2^44 / f, since f < 2^12: the quotient by shifting is
+    // exact.
     uint64_t reciprocal[kMaxAlphabet];
     uint16_t slots[kSlots];
     uint16_t segment_start[kMaxSegments];  // ascending from 0; 65535 where there are fewer

@@ -27,28 +27,20 @@ void merge(const uint8_t* __restrict planes, size_t n_elements, size_t run_width
 void byteplane_split(const uint8_t* src, size_t n_bytes, size_t width, uint8_t* dst) {
     const size_t n_elements = n_bytes / width;
     switch (width) {
-        case 2:
-            return split<2>(src, n_elements, width, dst);
-        case 4:
-            return split<4>(src, n_elements, width, dst);
-        case 8:
-            return split<8>(src, n_elements, width, dst);
-        default:
-            return split<0>(src, n_elements, width, dst);
+        case 2: return split<2>(src, n_elements, width, dst);
+        case 4: return split<4>(src, n_elements, width, dst);
+        case 8: return split<8>(src, n_elements, width, dst);
+        default: return split<0>(src, n_elements, width, dst);
     }
 }
 
 void byteplane_merge(const uint8_t* planes, size_t n_bytes, size_t width, uint8_t* dst) {
     const size_t n_elements = n_bytes / width;
     switch (width) {
-        case 2:
-            return merge<2>(planes, n_elements, width, dst);
-        case 4:
-            return merge<4>(planes, n_elements, width, dst);
-        case 8:
-            return merge<8>(planes, n_elements, width, dst);
-        default:
-            return merge<0>(planes, n_elements, width, dst);
+        case 2: return merge<2>(planes, n_elements, width, dst);
+        case 4: return merge<4>(planes, n_elements, width, dst);
+        case 8: return merge<8>(planes, n_elements, width, dst);
+        default: return merge<0>(planes, n_elements, width, dst);
     }
 }
 

@@ -16,7 +16,8 @@ const FloatTraits* float_traits(uint8_t format) {
 
 namespace {
 
-// Adds the exponents of n weights to four sets of counters, because neighbours often have the same exponent and an increment waits for the one before it.
+// Adds the exponents of n weights to four sets of counters, because neighbours often have the same exponent and an increment waits for the
+// one before it.
 template <uint32_t kBytes, uint32_t kExponentBits>
 void count_exponents(const uint8_t* src, size_t n, uint32_t* counts) {
     constexpr uint32_t kExponents = 1u << kExponentBits;

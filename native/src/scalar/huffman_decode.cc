@@ -68,8 +68,7 @@ struct Cursor {
 
 // Rounds of kLookups that cannot leave the stream or its output, whatever the bits say.
 size_t safe_rounds(const Cursor& c, size_t round_out) {
-    return std::min(static_cast<size_t>(c.end - c.at) / kRoundIn,
-                    static_cast<size_t>(c.out_end - c.out) / round_out);
+    return std::min(static_cast<size_t>(c.end - c.at) / kRoundIn, static_cast<size_t>(c.out_end - c.out) / round_out);
 }
 
 inline void refill(Cursor& c) {  // to 56 bits or more; moves on by at most 7 bytes
@@ -164,8 +163,7 @@ bool decode_tail(const Single* table, const Cursor& c) {
 
 }  // namespace
 
-bool huffman_decode(const uint8_t lengths[256], const uint32_t sizes[4], const uint8_t* src, size_t src_bytes,
-                    uint8_t* dst, size_t n) {
+bool huffman_decode(const uint8_t lengths[256], const uint32_t sizes[4], const uint8_t* src, size_t src_bytes, uint8_t* dst, size_t n) {
     if (!is_complete_code(lengths)) return false;
     if (uint64_t{sizes[0]} + sizes[1] + sizes[2] + sizes[3] != src_bytes) return false;
 

@@ -143,8 +143,7 @@ void huffman_codes(const uint8_t lengths[256], uint16_t codes[256]) {
     }
 }
 
-size_t huffman_encode(const uint8_t* src, size_t n, const uint8_t lengths[256], uint32_t sizes[4],
-                      uint8_t* dst) {
+size_t huffman_encode(const uint8_t* src, size_t n, const uint8_t lengths[256], uint32_t sizes[4], uint8_t* dst) {
     std::array<uint16_t, 256> codes;
     std::array<Symbol, 256> symbols;
     huffman_codes(lengths, codes.data());

@@ -35,8 +35,8 @@ struct Merge {
     }
 };
 
-// kN blocks in step, so that one's states are computed while the other's wait. Stops before `groups` if a block comes near the end of its readable
-// memory; every block has then done the same number of groups.
+// kN blocks in step, so that one's states are computed while the other's wait. Stops before `groups` if a block comes near the end of its
+// readable memory; every block has then done the same number of groups.
 template <uint32_t kBits, size_t kN>
 void decode_interleaved(const BF16Block* blocks, Progress* progress, size_t groups) {
     constexpr size_t kHighBytes = kBits == 5 ? 14 : 16;  // of 16 weights

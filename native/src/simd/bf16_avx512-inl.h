@@ -42,12 +42,11 @@ struct Merge {
     const __m512i sign_at = byte_table([](uint32_t i) { return (7 * (i % 8) + 63) & 63; });  // the field's bit 6 as bit 7
 
     template <bool kStream>
-    __attribute__((always_inline)) void store(const SymbolBytes<kBits>& of, __m512i symbols, const uint8_t* high,
-                                              uint8_t* out) const {
+    __attribute__((always_inline)) void store(const SymbolBytes<kBits>& of, __m512i symbols, const uint8_t* high, uint8_t* out) const {
         __m512i mantissas, signs;
         if constexpr (kBits == 5) {
-            // The 64 bytes that end with the 56: what stands before them is the frame's own, what follows may be nobody's. (A masked load of
-            // 56 costs half the speed where it crosses a cache line.)
+            // The 64 bytes that end with the 56: what stands before them is the frame's own, what follows may be nobody's. (A masked load
+            // of 56 costs half the speed where it crosses a cache line.)
             const __m512i fields = _mm512_permutexvar_epi8(spread, _mm512_loadu_si512(high - 8));
             mantissas = _mm512_multishift_epi64_epi8(mantissa_at, fields);
             signs = _mm512_multishift_epi64_epi8(sign_at, fields);
@@ -57,8 +56,7 @@ struct Merge {
         constexpr int kOrAnd = 0xf8;  // a | (b & c)
         const __m512i low = _mm512_ternarylogic_epi32(_mm512_permutexvar_epi8(symbols, of.low), mantissas,
                                                       _mm512_set1_epi8(kBits == 5 ? 0x3f : 0x7f), kOrAnd);
-        const __m512i top = _mm512_ternarylogic_epi32(_mm512_permutexvar_epi8(symbols, of.high), signs,
-                                                      _mm512_set1_epi8(-128), kOrAnd);
+        const __m512i top = _mm512_ternarylogic_epi32(_mm512_permutexvar_epi8(symbols, of.high), signs, _mm512_set1_epi8(-128), kOrAnd);
         const __m512i w0 = _mm512_permutex2var_epi8(low, interleave0, top);
         const __m512i w1 = _mm512_permutex2var_epi8(low, interleave1, top);
         if constexpr (kStream) {

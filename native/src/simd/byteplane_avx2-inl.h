@@ -13,9 +13,7 @@ struct BytePlaneVector {
     using Register = __m256i;
     static constexpr size_t kBytes = 32;
 
-    static Register load(const uint8_t* at) {
-        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
-    }
+    static Register load(const uint8_t* at) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)); }
     static void store(uint8_t* at, Register v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), v); }
 
     static Register even_bytes(Register a, Register b) {

@@ -43,9 +43,7 @@ struct BytePlaneVector {
         second = permute(a, kBytePlaneIndex.second, b);
     }
 
-    static Register permute(Register a, const uint8_t* index, Register b) {
-        return _mm512_permutex2var_epi8(a, load(index), b);
-    }
+    static Register permute(Register a, const uint8_t* index, Register b) { return _mm512_permutex2var_epi8(a, load(index), b); }
 };
 
 }  // namespace

@@ -64,28 +64,20 @@ void merge(const uint8_t* planes, size_t n_elements, uint8_t* dst) {
 template <typename Vector>
 void byteplane_split(const uint8_t* src, size_t n_bytes, size_t width, uint8_t* dst) {
     switch (width) {
-        case 2:
-            return split<Vector, 2>(src, n_bytes / 2, dst);
-        case 4:
-            return split<Vector, 4>(src, n_bytes / 4, dst);
-        case 8:
-            return split<Vector, 8>(src, n_bytes / 8, dst);
-        default:
-            return pennyweight::byteplane_split(src, n_bytes, width, dst);
+        case 2: return split<Vector, 2>(src, n_bytes / 2, dst);
+        case 4: return split<Vector, 4>(src, n_bytes / 4, dst);
+        case 8: return split<Vector, 8>(src, n_bytes / 8, dst);
+        default: return pennyweight::byteplane_split(src, n_bytes, width, dst);
     }
 }
 
 template <typename Vector>
 void byteplane_merge(const uint8_t* planes, size_t n_bytes, size_t width, uint8_t* dst) {
     switch (width) {
-        case 2:
-            return merge<Vector, 2>(planes, n_bytes / 2, dst);
-        case 4:
-            return merge<Vector, 4>(planes, n_bytes / 4, dst);
-        case 8:
-            return merge<Vector, 8>(planes, n_bytes / 8, dst);
-        default:
-            return pennyweight::byteplane_merge(planes, n_bytes, width, dst);
+        case 2: return merge<Vector, 2>(planes, n_bytes / 2, dst);
+        case 4: return merge<Vector, 4>(planes, n_bytes / 4, dst);
+        case 8: return merge<Vector, 8>(planes, n_bytes / 8, dst);
+        default: return pennyweight::byteplane_merge(planes, n_bytes, width, dst);
     }
 }
 

@@ -1,5 +1,6 @@
-// rANS with 8 lanes in a vector. Bucket, offset, threshold and symbol fit in bytes, so the lookups of all 32 lanes share one vector; each is a byte
-// shuffle or two. Gathers from an expanded table were half as fast, lookups in 16-bit lanes a quarter slower. Included by targets/avx2.cc only.
+// rANS with 8 lanes in a vector. Bucket, offset, threshold and symbol fit in bytes, so the lookups of all 32 lanes share one vector; each
+// is a byte shuffle or two. Gathers from an expanded table were half as fast, lookups in 16-bit lanes a quarter slower. Included by
+// targets/avx2.cc only.
 #pragma once
 
 #include <immintrin.h>
@@ -9,8 +10,8 @@
 
 namespace pennyweight::avx2 {
 
-// Shuffle controls for indices below 2^kBits. A shuffle gives 0 where a control byte has its top bit set, so adding 0x70 or 0xf0 makes each half
-// of 32 entries answer for its own indices only.
+// Shuffle controls for indices below 2^kBits. A shuffle gives 0 where a control byte has its top bit set, so adding 0x70 or 0xf0 makes each
+// half of 32 entries answer for its own indices only.
 template <uint32_t kBits>
 struct Index {
     __m256i first, second;
@@ -88,8 +89,8 @@ struct Buckets {
         return _mm256_blendv_epi8(x, fresh, low);
     }
 
-    // One symbol of each lane; x[i] holds lanes 8 i to 8 i + 7. The bytes of the result stand in the order that packing dwords to bytes gives:
-    // in each half of the vector four lanes of x[0], of x[1], of x[2], of x[3].
+    // One symbol of each lane; x[i] holds lanes 8 i to 8 i + 7. The bytes of the result stand in the order that packing dwords to bytes
+    // gives: in each half of the vector four lanes of x[0], of x[1], of x[2], of x[3].
     __attribute__((always_inline)) __m256i step(__m256i x[4], const uint8_t*& words) const {
         const __m256i slot_mask = _mm256_set1_epi32(kSlots - 1), bucket_mask = _mm256_set1_epi16((1 << kBits) - 1);
         const __m256i slots0 = _mm256_packus_epi32(_mm256_and_si256(x[0], slot_mask), _mm256_and_si256(x[1], slot_mask));

@@ -8,8 +8,8 @@
 
 namespace pennyweight::avx512 {
 
-// Counts symbols in whole runs of 512 and returns how many it saw. Bit k of 512 symbols makes a vector, the and of such vectors marks where a
-// symbol stands, and a population count adds it up: a third of the time of comparing with each symbol in turn.
+// Counts symbols in whole runs of 512 and returns how many it saw. Bit k of 512 symbols makes a vector, the and of such vectors marks where
+// a symbol stands, and a population count adds it up: a third of the time of comparing with each symbol in turn.
 template <uint32_t kBits>
 size_t count_symbols(const uint8_t* symbols, size_t n, uint32_t* counts) {
     constexpr uint32_t kLow = 8, kHigh = (1u << kBits) / kLow;  // values of bits 0-2, and of the bits above

@@ -6,8 +6,14 @@ namespace pennyweight {
 
 const Kernels* avx2_kernels() {
     // Encoding is scalar here: it is bound by the inverse slot lookup, which AVX2 has no faster way to do.
-    static constexpr Kernels kTable = {"avx2",          scalar::split,   scalar::merge,  scalar::rans_encode, avx2::rans_decode,
-                                       avx2::decode_bf16, avx2::byteplane_split, avx2::byteplane_merge};
+    static constexpr Kernels kTable = {"avx2",
+                                       scalar::split,
+                                       scalar::merge,
+                                       scalar::rans_encode,
+                                       avx2::rans_decode,
+                                       avx2::decode_bf16,
+                                       avx2::byteplane_split,
+                                       avx2::byteplane_merge};
     return &kTable;
 }
 

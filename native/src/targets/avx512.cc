@@ -5,8 +5,14 @@
 namespace pennyweight {
 
 const Kernels* avx512_kernels() {
-    static constexpr Kernels kTable = {"avx512",           avx512::split,       scalar::merge,  avx512::rans_encode, avx512::rans_decode,
-                                       avx512::decode_bf16, avx512::byteplane_split, avx512::byteplane_merge};
+    static constexpr Kernels kTable = {"avx512",
+                                       avx512::split,
+                                       scalar::merge,
+                                       avx512::rans_encode,
+                                       avx512::rans_decode,
+                                       avx512::decode_bf16,
+                                       avx512::byteplane_split,
+                                       avx512::byteplane_merge};
     return &kTable;
 }
 
