@@ -10,8 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 TASK_BYTES: Final = 3 << 19
-"""Raw bytes of a task at most: above the largest block (1.5 x 512 KiB), small enough for the caches, and six blocks of 256 KiB,
-which the kernels take as three and three or four and two."""
+"""Raw bytes of a task at most: above the largest block (1.5 x 512 KiB), small enough for the caches, and six blocks of
+256 KiB, which the kernels take as three and three or four and two."""
+
+MAX_TASK_BLOCKS: Final = 512
+"""Keeps tasks of many tiny tensors short."""
+
+BUFFER_BYTES: Final = TASK_BYTES + 2 * MAX_TASK_BLOCKS
+"""Enough for a task, and for its frames if all are stored."""
 
 Ints = NDArray[np.int64]
 
