@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-TASK_BYTES: Final = 3 << 19
-"""Raw bytes of a task at most: above the largest block (1.5 x 512 KiB), small enough for the caches, and six blocks of
-256 KiB, which the kernels take as three and three or four and two."""
+TASK_BYTES: Final = 2 << 20
+"""Raw bytes of a task at most: above the largest block (1.5 x 512 KiB), small enough for the caches, and so large that
+Python's share of the time is small."""
 
 MAX_TASK_BLOCKS: Final = 512
 """Keeps tasks of many tiny tensors short."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -18,6 +19,7 @@ from pennyweight.pipeline.container.reader import ContainerReader
 from pennyweight.pipeline.digests import SegmentDigests
 from pennyweight.pipeline.executor import decode_blocks
 from pennyweight.pipeline.frame import read_frame
+from pennyweight.pipeline.output import Sink
 from pennyweight.pipeline.window import Buffers, FollowUps, Stream, in_order, tasks_ahead, worker_pool
 
 MAX_STORED_BYTES: Final = 4 * TASK_BYTES
@@ -153,7 +155,7 @@ def decode_checked(
     sha256: bool,
     found: Callable[[Damage], None],
     also: Callable[[Task, Stream], list[Damage]] | None = None,
-    write: Callable[[int, list[memoryview]], None] | None = None,
+    sink: Sink | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Decode every block and make the checks of the level `default`, or of `full` with `sha256`.
@@ -161,31 +163,34 @@ def decode_checked(
     Args:
         found: called with all damage, in order, by this thread. What it raises ends the work.
         also: called by the worker that decoded a task, in any order; what it finds is reported after other damage.
-        write: called with offset and bytes of every task, in order, by a thread of its own.
+        sink: takes the bytes of every task that is not damaged.
     """
     depth = tasks_ahead(threads)
     buffers = Buffers()
     frames = FrameDecoder(container, buffers)
     checks = SegmentChecks(container)
     whole = hashlib.sha256()
+    turn = threading.Lock()
 
     def work(task: Task) -> Piece:
         memory = buffers.take()
         data = memory[: task.n_bytes]
         damage = frames.decode(task.first, task.last, data)
+        if sink and sink.any_order and not damage:
+            with turn:  # a file system lets one in at a time anyway, and others would spin until then
+                sink.write_at(task.offset, [data.data])
         return Piece(task, memory, damage + also(task, data) if also else damage)
 
     with ExitStack() as stack:
         pool = stack.enter_context(worker_pool(threads))
         hasher = stack.enter_context(worker_pool(1)) if sha256 else None
-        writer = stack.enter_context(worker_pool(1)) if write else None
         follow_ups = FollowUps(depth)
         for piece in in_order(pool, work, container.blocks.tasks(), depth):
             for damage in piece.damage:
                 found(damage)
             after = [hasher.submit(whole.update, piece.data.data)] if hasher else []
-            if write and writer:
-                after.append(writer.submit(write, piece.task.offset, [piece.data.data]))
+            if sink and not sink.any_order:
+                sink.write_at(piece.task.offset, [piece.data.data])
             for damage in checks.update(piece.data, piece.damage):
                 found(damage)
             follow_ups.add(after, partial(buffers.give, piece.memory))

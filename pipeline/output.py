@@ -10,7 +10,7 @@ import stat
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol, Self
+from typing import BinaryIO, ClassVar, Final, Protocol, Self
 
 from pennyweight.errors import InputError, UsageError
 from pennyweight.pipeline.files import Bytes, label, reason
@@ -19,13 +19,16 @@ _PWRITEV: Final = getattr(os, "pwritev", None)  # not on Windows
 
 
 class Sink(Protocol):
-    """Somewhere to write bytes, front to back.
+    """Somewhere to write bytes.
 
     One thread at a time: file systems let only one write to a file, and a second would burn its core waiting.
     """
 
+    any_order: ClassVar[bool]
+    """Whether it takes offsets in any order, or only front to back."""
+
     def write_at(self, offset: int, parts: Sequence[Bytes]) -> None:
-        """Write all of `parts`, one after the other; `offset` is where the last call ended."""
+        """Write all of `parts` from `offset` on; unless `any_order`, that is where the last call ended."""
 
     def commit(self) -> None:
         """Everything is written, and right."""
@@ -46,6 +49,8 @@ class AtomicFile:
 
     Readers see the old file or the new one, whole, even if the machine loses power.
     """
+
+    any_order: ClassVar[bool] = True
 
     def __init__(self, path: Path, *, force: bool, mode: int | None = None) -> None:
         """Make the temporary file. InputError if the target exists without `force`, or nothing can be written there.
@@ -126,6 +131,8 @@ class AtomicFile:
 
 class StreamWriter:
     """A binary file object, which need not be seekable. What was written before an error stays written."""
+
+    any_order: ClassVar[bool] = False
 
     def __init__(self, dst: BinaryIO) -> None:
         if not hasattr(dst, "write") or hasattr(dst, "encoding"):

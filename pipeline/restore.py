@@ -37,7 +37,7 @@ def restore_file(
                 threads=threads,
                 sha256=index.sha256 is not None,
                 found=_stop,
-                write=out.write_at,
+                sink=out,
                 progress=progress,
             )
             out.commit()
