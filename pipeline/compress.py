@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import version
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
 import xxhash
 
-from pennyweight.errors import LossyError
-from pennyweight.pipeline.blocks import BlockTable, Task
-from pennyweight.pipeline.container.index import GapRecord, Index, Record, TensorRecord
+from pennyweight.errors import InputError, LossyError
+from pennyweight.pipeline.blocks import BlockTable, Task, count_blocks
+from pennyweight.pipeline.container import limits
+from pennyweight.pipeline.container.index import ENTRY_BYTES, GapRecord, Index, Record, TensorRecord
 from pennyweight.pipeline.container.writer import ContainerWriter
 from pennyweight.pipeline.decode import Progress
 from pennyweight.pipeline.digests import SegmentDigests
@@ -25,9 +27,14 @@ from pennyweight.pipeline.files import Reader, naming
 from pennyweight.pipeline.output import Sink, sink
 from pennyweight.pipeline.policy import Plans, Preset, plan_texts
 from pennyweight.pipeline.report import Converted
-from pennyweight.pipeline.sources import Segment, TensorRange, find_source
+from pennyweight.pipeline.sources import Segment, SourceMap, TensorRange, find_source, opaque
 from pennyweight.pipeline.window import Buffers, FollowUps, Stream, in_order, tasks_ahead, worker_pool
 from pennyweight.types import DType, Fidelity
+
+_HEAD_BYTES: Final = 1 << 16
+_RECORD_BYTES: Final = 160
+_DIMENSION_BYTES: Final = 20
+"""Upper bounds of what an index holds besides names and frames: in all, per segment, and per dimension of a shape."""
 
 
 class _Piece(NamedTuple):
@@ -56,7 +63,7 @@ def compress_file(
         InputError: the source cannot be read, or changes meanwhile; the target is in the way or cannot be written.
         LossyError: a plan of the preset is lossy.
     """
-    found = find_source(src)
+    found = _source_map(src, preset.block_bytes)
     kinds = [segment.dtype if isinstance(segment, TensorRange) else None for segment in found.segments]
     plans = preset.resolve()
     if any(plan.fidelity is Fidelity.LOSSY for kind in set(kinds) for plan in plans[kind]):
@@ -82,6 +89,25 @@ def compress_file(
         out.write_at(*writer.finish(index))
         out.commit()
     return Converted(index, writer.offset)
+
+
+def _source_map(src: Reader, block_bytes: int) -> SourceMap:
+    """What the file is, or an opaque file where so many tensors would make an index that readers refuse."""
+    for found in (find_source(src), opaque.read(src)):
+        named = [segment for segment in found.segments if isinstance(segment, TensorRange)]
+        names = sum(len(json.dumps(tensor.name, ensure_ascii=False).encode()) for tensor in named)
+        n_blocks = count_blocks([segment.n_bytes for segment in found.segments], block_bytes)
+        dimensions = sum(len(tensor.shape) for tensor in named)
+        parts = (
+            _HEAD_BYTES,
+            names,
+            _DIMENSION_BYTES * dimensions,
+            _RECORD_BYTES * len(found.segments),
+            ENTRY_BYTES * n_blocks,
+        )
+        if sum(parts) <= limits.MAX_INDEX_BYTES:
+            return found
+    raise InputError(f"{src.name}: too large: its index would be more than {limits.MAX_INDEX_BYTES} bytes")
 
 
 def _record(segment: Segment, digest: str | None) -> Record:

@@ -19,7 +19,7 @@ Xxh128 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}\z")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}\z")]
 
 _STRICT: Final = ConfigDict(strict=True, extra="forbid", frozen=True)
-_ENTRY_BYTES: Final = 4 + 8
+ENTRY_BYTES: Final = 4 + 8
 
 
 class TensorRecord(BaseModel):
@@ -110,10 +110,10 @@ def unpack_index(raw: bytes) -> tuple[Index, FrameTable]:
     """The inverse of `pack_index`; the frame table is a view of `raw`. Raises CorruptError."""
     n_text = int.from_bytes(raw[:8], "little")
     table = len(raw) - 8 - n_text
-    if len(raw) < 8 or table < 0 or table % _ENTRY_BYTES:
+    if len(raw) < 8 or table < 0 or table % ENTRY_BYTES:
         raise CorruptError("index: its parts do not fit its size")
     index = _parse(raw[8 : 8 + n_text])
-    n = table // _ENTRY_BYTES
+    n = table // ENTRY_BYTES
     lengths = np.frombuffer(raw, dtype="<u4", count=n, offset=8 + n_text)
     digests = np.frombuffer(raw, dtype="<u8", count=n, offset=8 + n_text + 4 * n)
     return index, FrameTable(lengths, digests)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import threading
 from pathlib import Path
@@ -16,6 +17,8 @@ import spec_decoder
 import pennyweight
 from pennyweight.errors import InputError, LossyError, PennyweightError, UsageError
 from pennyweight.pipeline import compress, output
+from pennyweight.pipeline.container import limits
+from pennyweight.pipeline.container.reader import ContainerReader
 from pennyweight.pipeline.files import Reader
 from pennyweight.types import Fidelity
 
@@ -157,6 +160,33 @@ def test_source_is_not_the_target(tmp_path: Path) -> None:
     assert path.read_bytes() == samples.small()
 
 
+def test_an_index_that_readers_would_refuse_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = samples.thousands(3000)
+    whole = packed(data)
+    index = ContainerReader(Reader(io.BytesIO(whole))).index
+    assert index.source == "safetensors"
+    monkeypatch.setattr(limits, "MAX_INDEX_BYTES", len(index.model_dump_json()))  # the bound is a little above it
+    opaque = packed(data)
+    assert ContainerReader(Reader(io.BytesIO(opaque))).index.source == "opaque"
+    assert spec_decoder.decode(opaque) == data
+    monkeypatch.setattr(limits, "MAX_INDEX_BYTES", 1 << 16)
+    with pytest.raises(InputError, match="too large"):
+        packed(data)
+
+
+def test_the_bound_of_an_index_holds() -> None:
+    name = '\x01\x7f\u2028\U0001f600"\\' * 400  # what JSON may write longer than it is
+    tensors = [(name + str(i), "F8_E4M3FNUZ", (1,) * 60, b"x") for i in range(200)]
+    empty = [(f"{i}", "F8_E4M3FNUZ", (0, (1 << 63) - 1), b"") for i in range(200)]
+    data = samples.safetensors(*tensors, *empty)
+    found = ContainerReader(Reader(io.BytesIO(packed(data)))).index
+    bare = found.model_copy(update={"segments": ()})
+    held = len(found.model_dump_json().encode()) - len(bare.model_dump_json().encode())
+    names = sum(len(json.dumps(tensor[0], ensure_ascii=False).encode()) for tensor in (*tensors, *empty))
+    assert held <= names + 20 * (60 + 2) * 200 + 160 * 401
+    assert len(bare.model_dump_json()) < 1 << 15
+
+
 def test_usage() -> None:
     with pytest.raises(UsageError, match="target must be given"):
         pennyweight.compress(io.BytesIO(b""))
@@ -183,6 +213,7 @@ def test_a_lossy_preset_is_refused() -> None:
 
     class Preset:
         name = "lossy"
+        block_bytes = 262_144
 
         def resolve(self) -> dict[None, list[Lossy]]:
             return {None: [Lossy()]}
