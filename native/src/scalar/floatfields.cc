@@ -213,12 +213,17 @@ bool merge(const FloatParts& parts, uint8_t* out) {
     return false;
 }
 
-void finish_bf16(BF16Block& block, size_t first, const uint32_t* x, const uint8_t* words) {
+void finish_bf16(BF16Block& block, const Progress& done) {
     const uint8_t* words_end = block.words + 2 * block.n_words;
+    const size_t first = done.groups_done * kGroup;
     block.ok = false;
-    if (words > words_end) return;
+    if (done.words > words_end) return;
+    if (first >= block.n) {
+        block.ok = stream_ended(done.x, done.words, words_end);
+        return;
+    }
     RansDecoder decoder;
-    decoder.start(*block.table, x, words, words_end);
+    decoder.start(*block.table, done.x, done.words, words_end);
     uint8_t symbols[kGroup];
     FloatParts parts{};
     parts.format = FloatFormat::kBF16;
@@ -238,9 +243,9 @@ void finish_bf16(BF16Block& block, size_t first, const uint32_t* x, const uint8_
 
 void decode_bf16(BF16Block* blocks, size_t n_blocks, bool /*stream*/) {
     for (size_t b = 0; b < n_blocks; ++b) {
-        uint32_t x[kLanes];
-        for (uint32_t l = 0; l < kLanes; ++l) x[l] = load_le<uint32_t>(blocks[b].states + 4 * l);
-        finish_bf16(blocks[b], 0, x, blocks[b].words);
+        Progress nothing_done;
+        nothing_done.start(blocks[b].states, blocks[b].words, blocks[b].readable);
+        finish_bf16(blocks[b], nothing_done);
     }
 }
 

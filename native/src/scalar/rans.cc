@@ -64,26 +64,35 @@ bool RansDecoder::group(uint8_t* out, size_t n) {
     return true;
 }
 
-bool RansDecoder::finished() const {
+bool RansDecoder::finished() const { return stream_ended(x, words, words_end); }
+
+bool stream_ended(const uint32_t* x, const uint8_t* words, const uint8_t* words_end) {
     uint32_t off = 0;
     for (uint32_t l = 0; l < kLanes; ++l) off |= x[l] ^ kLowerBound;
     return off == 0 && words == words_end;
 }
 
-bool rans_decode(const RansTable& table, const uint8_t* payload, size_t n_words, uint8_t* out, size_t n) {
-    if (!states_valid(payload)) return false;
-    uint32_t x[kLanes];
-    for (uint32_t l = 0; l < kLanes; ++l) x[l] = load_le<uint32_t>(payload + 4 * l);
-    const uint8_t* words = payload + kStateBytes;
-    return finish_symbols(table, x, words, words + 2 * n_words, 0, out, n);
+void Progress::start(const uint8_t* states, const uint8_t* first_word, const uint8_t* readable_end) {
+    for (uint32_t l = 0; l < kLanes; ++l) x[l] = load_le<uint32_t>(states + 4 * l);
+    words = first_word;
+    readable = readable_end;
+    groups_done = 0;
 }
 
-bool finish_symbols(const RansTable& table, const uint32_t* x, const uint8_t* words, const uint8_t* words_end, size_t first, uint8_t* out,
-                    size_t n) {
-    if (words > words_end) return false;
+bool rans_decode(const RansTable& table, const uint8_t* payload, size_t n_words, uint8_t* out, size_t n) {
+    if (!states_valid(payload)) return false;
+    const uint8_t* words_end = payload + kStateBytes + 2 * n_words;
+    Progress nothing_done;
+    nothing_done.start(payload, payload + kStateBytes, words_end);
+    return finish_symbols(table, nothing_done, words_end, out, n);
+}
+
+bool finish_symbols(const RansTable& table, const Progress& done, const uint8_t* words_end, uint8_t* out, size_t n) {
+    if (done.words > words_end) return false;
+    if (done.groups_done * kGroup >= n) return stream_ended(done.x, done.words, words_end);
     RansDecoder decoder;
-    decoder.start(table, x, words, words_end);
-    for (size_t i = first; i < n; i += kGroup) {
+    decoder.start(table, done.x, done.words, words_end);
+    for (size_t i = done.groups_done * kGroup; i < n; i += kGroup) {
         if (!decoder.group(out + i, n - i < kGroup ? n - i : kGroup)) return false;
     }
     return decoder.finished();

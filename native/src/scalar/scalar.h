@@ -15,11 +15,25 @@ struct RansDecoder {
     void start(const RansTable& table, const uint32_t* states, const uint8_t* first_word, const uint8_t* end);
     // Symbols i < n of one group, n <= 128. False if the words run out.
     bool group(uint8_t* out, size_t n);
-    // Whether all words are used and every state is L again.
     bool finished() const;
 };
 
+// A stream on its way through a vector kernel: what its loops hand on from one to the next, and in the end to finish_*. Members are
+// not inline: a copy compiled for one target must not serve another.
+struct Progress {
+    static constexpr ptrdiff_t kRoom = 2 * kGroup + 32;  // what one group may read: all its words and the rest of the last load
+
+    alignas(64) uint32_t x[kLanes];
+    const uint8_t* words;
+    const uint8_t* readable;  // end of the memory that a load of words may touch
+    size_t groups_done;
+
+    void start(const uint8_t* states, const uint8_t* first_word, const uint8_t* readable_end);
+};
+
 bool states_valid(const uint8_t* states);
+// Whether all words are used and every state is L again.
+bool stream_ended(const uint32_t* x, const uint8_t* words, const uint8_t* words_end);
 void rans_encode_group(const RansEncodeTable& table, const uint8_t* symbols, size_t n, uint32_t* x, uint8_t** words);
 
 size_t split(const uint8_t* src, const FloatParts& parts, uint32_t* symbol_counts);
@@ -28,11 +42,10 @@ size_t split_from(const uint8_t* src, const FloatParts& parts, size_t first, siz
 bool merge(const FloatParts& parts, uint8_t* out);
 void rans_encode(RansEncodeJob* jobs, size_t n_jobs);
 bool rans_decode(const RansTable& table, const uint8_t* payload, size_t n_words, uint8_t* out, size_t n);
-// Finishes a stream from symbol `first`, a multiple of 128, with states x and the next word at words; checks its end.
-bool finish_symbols(const RansTable& table, const uint32_t* x, const uint8_t* words, const uint8_t* words_end, size_t first, uint8_t* out,
-                    size_t n);
+// Finishes a stream from the groups that are done; checks its end.
+bool finish_symbols(const RansTable& table, const Progress& done, const uint8_t* words_end, uint8_t* out, size_t n);
 void decode_bf16(BF16Block* blocks, size_t n_blocks, bool stream);
-// Finishes a block from weight `first`, a multiple of 128, with states x and the next word at words.
-void finish_bf16(BF16Block& block, size_t first, const uint32_t* x, const uint8_t* words);
+// Finishes a block from the groups that are done, and says in it whether its end is right.
+void finish_bf16(BF16Block& block, const Progress& done);
 
 }  // namespace pennyweight::scalar

@@ -137,14 +137,7 @@ void decode_batch(BF16Block* blocks, size_t n_blocks) {
     if (n_blocks >= 3) decode_interleaved<kBits, 3, kStream>(blocks, progress, groups[2]);
     if (n_blocks >= 2) decode_interleaved<kBits, 2, kStream>(blocks, progress, groups[1]);
     decode_interleaved<kBits, 1, kStream>(blocks, progress, groups[0]);
-    for (size_t b = 0; b < n_blocks; ++b) {
-        const size_t done = progress[b].groups_done * kGroup;
-        if (done < blocks[b].n) {
-            scalar::finish_bf16(blocks[b], done, progress[b].x, progress[b].words);
-        } else {
-            blocks[b].ok = progress[b].finished(blocks[b].words + 2 * blocks[b].n_words);
-        }
-    }
+    for (size_t b = 0; b < n_blocks; ++b) scalar::finish_bf16(blocks[b], progress[b]);
 }
 
 inline void decode_bf16(BF16Block* blocks, size_t n_blocks, bool stream) {

@@ -119,27 +119,7 @@ struct Buckets {
     }
 };
 
-// A stream on its way: what the vector loop hands on, in the end to the scalar code.
-struct Progress {
-    static constexpr ptrdiff_t kRoom = 2 * kGroup + 16;  // what one group may read: all its words and the rest of the last load
-
-    alignas(32) uint32_t x[kLanes];
-    const uint8_t* words;
-    const uint8_t* readable;
-    size_t groups_done;
-
-    void start(const uint8_t* states, const uint8_t* first_word, const uint8_t* readable_end) {
-        for (uint32_t l = 0; l < kLanes; ++l) x[l] = load_le<uint32_t>(states + 4 * l);
-        words = first_word;
-        readable = readable_end;
-        groups_done = 0;
-    }
-    bool finished(const uint8_t* words_end) const {
-        uint32_t off = 0;
-        for (uint32_t l = 0; l < kLanes; ++l) off |= x[l] ^ kLowerBound;
-        return off == 0 && words == words_end;
-    }
-};
+using scalar::Progress;
 
 // The 128 symbols of a group of each of kN streams, in order: four vectors of 32 bytes.
 template <uint32_t kBits, size_t kN>
@@ -197,7 +177,7 @@ inline bool rans_decode(const RansTable& table, const uint8_t* payload, size_t n
     } else {
         decode_groups<5>(table, p, n / kGroup, out);
     }
-    return scalar::finish_symbols(table, p.x, p.words, words_end, p.groups_done * kGroup, out, n);
+    return scalar::finish_symbols(table, p, words_end, out, n);
 }
 
 }  // namespace pennyweight::avx2

@@ -61,27 +61,7 @@ struct Buckets {
     }
 };
 
-// A stream on its way: what the vector loop hands on from call to call, and in the end to the scalar code.
-struct Progress {
-    uint32_t x[kLanes];
-    const uint8_t* words;
-    const uint8_t* readable;  // end of the memory that a load of words may touch
-    size_t groups_done;
-
-    static constexpr ptrdiff_t kRoom = 2 * kGroup + 32;  // what one group may read: all its words and the rest of the last load
-
-    void start(const uint8_t* states, const uint8_t* first_word, const uint8_t* readable_end) {
-        for (uint32_t l = 0; l < kLanes; ++l) x[l] = load_le<uint32_t>(states + 4 * l);
-        words = first_word;
-        readable = readable_end;
-        groups_done = 0;
-    }
-    bool finished(const uint8_t* words_end) const {
-        uint32_t off = 0;
-        for (uint32_t l = 0; l < kLanes; ++l) off |= x[l] ^ kLowerBound;
-        return off == 0 && words == words_end;
-    }
-};
+using scalar::Progress;
 
 template <uint32_t kBits>
 void decode_groups(const RansTable& table, Progress& p, size_t groups, uint8_t* out) {
@@ -114,7 +94,7 @@ inline bool rans_decode(const RansTable& table, const uint8_t* payload, size_t n
     } else {
         decode_groups<5>(table, p, n / kGroup, out);
     }
-    return scalar::finish_symbols(table, p.x, p.words, words_end, p.groups_done * kGroup, out, n);
+    return scalar::finish_symbols(table, p, words_end, out, n);
 }
 
 }  // namespace pennyweight::avx512
