@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
 import spec_encoder
 from numpy.typing import NDArray
 
+import pennyweight
 from pennyweight.types import DType
 
 SMALL_BLOCKS = """
@@ -74,3 +76,10 @@ FILES = {
     "mixed": mixed(),
     "thousands": thousands(),
 }
+
+
+def packed(data: bytes, **options: Any) -> bytes:
+    """The container of a file, through file objects; options are those of `pennyweight.compress`."""
+    target = io.BytesIO()
+    pennyweight.compress(io.BytesIO(data), target, **options)
+    return target.getvalue()

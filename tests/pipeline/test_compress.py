@@ -8,11 +8,11 @@ import json
 import os
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 import samples
 import spec_decoder
+from samples import packed
 
 import pennyweight
 from pennyweight.errors import InputError, LossyError, PennyweightError, UsageError
@@ -21,12 +21,6 @@ from pennyweight.pipeline.container import limits
 from pennyweight.pipeline.container.reader import ContainerReader
 from pennyweight.pipeline.files import Reader
 from pennyweight.types import Fidelity
-
-
-def packed(data: bytes, **options: Any) -> bytes:
-    target = io.BytesIO()
-    pennyweight.compress(io.BytesIO(data), target, **options)
-    return target.getvalue()
 
 
 @pytest.mark.parametrize("preset", ["default", "fast"])

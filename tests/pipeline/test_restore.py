@@ -13,23 +13,11 @@ from typing import Any, NamedTuple
 import pytest
 import samples
 import spec_encoder
+from samples import packed
 
 import pennyweight
 from pennyweight.errors import CorruptError, InputError, UsageError, VersionError
 from pennyweight.pipeline import output
-
-
-@pytest.fixture(scope="module")
-def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("preset") / "small.toml"
-    path.write_text(samples.SMALL_BLOCKS)
-    return path
-
-
-def packed(data: bytes, **options: Any) -> bytes:
-    target = io.BytesIO()
-    pennyweight.compress(io.BytesIO(data), target, **options)
-    return target.getvalue()
 
 
 def restored(container: bytes, **options: Any) -> bytes:

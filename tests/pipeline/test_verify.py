@@ -10,6 +10,7 @@ import pytest
 import samples
 import spec_decoder
 import spec_encoder
+from samples import packed
 
 import pennyweight
 from pennyweight.errors import InputError, UsageError, VersionError
@@ -17,19 +18,6 @@ from pennyweight.pipeline.report import VerifyReport
 from pennyweight.pipeline.verify import Level
 
 LEVELS: list[Level] = ["fast", "default", "full"]
-
-
-@pytest.fixture(scope="module")
-def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("preset") / "small.toml"
-    path.write_text(samples.SMALL_BLOCKS)
-    return path
-
-
-def packed(data: bytes, **options: Any) -> bytes:
-    target = io.BytesIO()
-    pennyweight.compress(io.BytesIO(data), target, **options)
-    return target.getvalue()
 
 
 def check(container: bytes, **options: Any) -> VerifyReport:
