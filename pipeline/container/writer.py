@@ -10,6 +10,8 @@ import numpy as np
 import xxhash
 import zstandard
 
+from pennyweight.errors import InputError
+from pennyweight.pipeline.container import limits
 from pennyweight.pipeline.container.index import FrameTable, Index, pack_index
 from pennyweight.pipeline.container.layout import HEADER_BYTES, Trailer, pack_header, pack_trailer
 
@@ -41,13 +43,15 @@ class ContainerWriter:
         return at
 
     def finish(self, index: Index) -> tuple[int, list[bytes]]:
-        """The offset of index and trailer, and their bytes."""
+        """The offset of index and trailer, and their bytes. InputError if the index is more than a reader takes."""
         frames = FrameTable(
             np.frombuffer(self._lengths, dtype=np.uint32) if self._lengths else np.empty(0, np.uint32),
             np.frombuffer(self._digests, dtype=np.uint64) if self._digests else np.empty(0, np.uint64),
         )
         raw = pack_index(index, frames)
         stored = zstandard.ZstdCompressor(level=_INDEX_LEVEL).compress(raw)
+        if max(len(raw), len(stored)) > limits.MAX_INDEX_BYTES:
+            raise InputError(f"an index of {len(raw)} bytes is more than readers take: {limits.MAX_INDEX_BYTES}")
         trailer = pack_trailer(Trailer(self.offset, len(stored), len(raw), xxhash.xxh3_64_intdigest(stored)))
         at = self.offset
         self.offset += len(stored) + len(trailer)

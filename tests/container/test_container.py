@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import spec_encoder
 
-from pennyweight.errors import CorruptError, VersionError
+from pennyweight.errors import CorruptError, InputError, VersionError
 from pennyweight.pipeline.container import layout, limits
 from pennyweight.pipeline.container.index import FrameTable, GapRecord, Index, TensorRecord, pack_index, unpack_index
 from pennyweight.pipeline.container.reader import ContainerReader
@@ -101,6 +101,18 @@ def test_writer_places_frames_one_after_the_other() -> None:
     assert writer.place([3, 4], [1, 2]) == 40
     assert writer.place([5], [3]) == 47
     assert writer.offset == 52
+
+
+def test_an_index_that_readers_refuse_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = ContainerWriter()
+    writer.header(lossy=False)
+    whole = index(())
+    n_raw = len(pack_index(whole, FrameTable(np.empty(0, np.uint32), np.empty(0, np.uint64))))
+    monkeypatch.setattr(limits, "MAX_INDEX_BYTES", n_raw)
+    writer.finish(whole)
+    monkeypatch.setattr(limits, "MAX_INDEX_BYTES", n_raw - 1)
+    with pytest.raises(InputError, match="more than readers take"):
+        writer.finish(whole)
 
 
 def test_a_frame_far_longer_than_its_block_is_refused() -> None:
