@@ -1,0 +1,12 @@
+// The Python module: checks sizes, allocates results, releases the GIL. The only C++ that knows Python is in this folder; see _core.pyi.
+#include "buffers.h"
+
+NB_MODULE(_core, m) {
+    using namespace pennyweight::python;
+    bind_targets(m);
+    bind_byteplane(m);
+    bind_floatfields(m);
+    bind_rans(m);
+    bind_huffman(m);
+    bind_frames(m);
+}
