@@ -12,7 +12,8 @@ nb::object rans_encode_py(nb::handle symbols, uint32_t symbol_bits) {
     Buffer in(symbols);
     require(symbol_bits == 4 || symbol_bits == 5, "symbol_bits is 4 or 5");
     const size_t n = in.size();
-    uint8_t packed[kMaxAlphabet * 3 / 2];
+    uint8_t header[kMaxFrequencyBytes];
+    size_t header_bytes = 0;
     Bytes payload;
     size_t payload_bytes = 0;
     bool coded = false, valid = true;
@@ -27,7 +28,7 @@ nb::object rans_encode_py(nb::handle symbols, uint32_t symbol_bits) {
             auto encode_table = std::make_unique<RansEncodeTable>();
             build_rans_table(frequency, symbol_bits, &table);
             build_rans_encode_table(table, encode_table.get());
-            pack_frequencies(frequency, symbol_bits, packed);
+            header_bytes = static_cast<size_t>(write_frequencies(frequency, symbol_bits, header) - header);
             // Vector kernels read whole groups of symbols: give them a copy with room to read.
             Bytes padded = allocate(n + kGroup), words = allocate(2 * n + 256);
             std::memcpy(padded.get(), in.data(), n);
@@ -43,18 +44,17 @@ nb::object rans_encode_py(nb::handle symbols, uint32_t symbol_bits) {
     }
     require(valid, "a symbol is not below 2^symbol_bits");
     if (!coded) return nb::none();
-    return nb::make_tuple(nb::bytes(packed, packed_frequency_bytes(symbol_bits)), to_array(std::move(payload), payload_bytes));
+    return nb::make_tuple(nb::bytes(header, header_bytes), to_array(std::move(payload), payload_bytes));
 }
 
 bool rans_decode_py(nb::handle frequencies, nb::handle payload, uint32_t symbol_bits, nb::handle out) {
     require(symbol_bits == 4 || symbol_bits == 5, "symbol_bits is 4 or 5");
-    Buffer packed(frequencies), in(payload), dst(out, true);
-    require(packed.size() == packed_frequency_bytes(symbol_bits), "sizes do not fit");
+    Buffer header(frequencies), in(payload), dst(out, true);
     require(in.size() >= kStateBytes && in.size() % 2 == 0, "sizes do not fit");
     nb::gil_scoped_release release;
     uint16_t frequency[kMaxAlphabet];
     RansTable table;
-    unpack_frequencies(packed.data(), symbol_bits, frequency);
+    if (!read_frequencies(header.data(), header.size(), symbol_bits, frequency)) return false;
     if (!build_rans_table(frequency, symbol_bits, &table)) return false;
     return kernels().rans_decode(table, in.data(), (in.size() - kStateBytes) / 2, dst.data(), dst.size());
 }

@@ -38,10 +38,12 @@ bool read_rans(ByteReader& frame, size_t n, FloatFrame* f) {
     const uint8_t* header_start = node.at;
     if (node.byte() != f->parts.symbol_bits) return false;
     f->n_words = node.varint();
-    const uint8_t* packed = node.take(packed_frequency_bytes(f->parts.symbol_bits));
-    if (!node.ok || static_cast<uint64_t>(node.at - header_start) != header_bytes || f->n_words > n) return false;
+    const uint64_t before = static_cast<uint64_t>(node.at - header_start);
+    if (!node.ok || header_bytes < before || f->n_words > n) return false;
+    const size_t frequency_bytes = header_bytes - before;
+    const uint8_t* frequencies = node.take(frequency_bytes);
     uint16_t frequency[kMaxAlphabet];
-    unpack_frequencies(packed, f->parts.symbol_bits, frequency);
+    if (!node.ok || !read_frequencies(frequencies, frequency_bytes, f->parts.symbol_bits, frequency)) return false;
     if (!build_rans_table(frequency, f->parts.symbol_bits, &f->table)) return false;
     f->payload = read_store(node, kStateBytes + 2 * f->n_words, true);
     if (f->payload == nullptr) return false;

@@ -60,7 +60,7 @@ size_t write_frame(const BlockScratch& b, const FloatTraits& traits, size_t n_by
     const RansEncodeJob& job = b.job;
     const size_t n = b.parts.n;
     const uint32_t bits = b.parts.symbol_bits;
-    const size_t rans_header = 1 + varint_bytes(job.n_words) + packed_frequency_bytes(bits);
+    const size_t rans_header = 1 + varint_bytes(job.n_words) + frequency_header_bytes(b.table.frequency, bits);
     const size_t rans_node = 2 + rans_header + 2 + kStateBytes + 2 * job.n_words;
     const size_t n_high = sign_mantissa_bytes(n, high_bits(traits, bits));
     const size_t n_low = n * traits.low_bytes;
@@ -82,8 +82,7 @@ size_t write_frame(const BlockScratch& b, const FloatTraits& traits, size_t n_by
     *at++ = static_cast<uint8_t>(rans_header);
     *at++ = static_cast<uint8_t>(bits);
     at = write_varint(at, job.n_words);
-    pack_frequencies(b.table.frequency, bits, at);
-    at += packed_frequency_bytes(bits);
+    at = write_frequencies(b.table.frequency, bits, at);
     *at++ = kStoreId;
     *at++ = 0;
     std::memcpy(at, b.states, kStateBytes);

@@ -86,23 +86,6 @@ bool build_rans_table(const uint16_t* frequency, uint32_t bits, RansTable* table
     return true;
 }
 
-void pack_frequencies(const uint16_t* frequency, uint32_t bits, uint8_t* dst) {
-    for (uint32_t s = 0; s < (1u << bits); s += 2, dst += 3) {
-        const uint32_t pair = frequency[s] | static_cast<uint32_t>(frequency[s + 1]) << 12;
-        dst[0] = static_cast<uint8_t>(pair);
-        dst[1] = static_cast<uint8_t>(pair >> 8);
-        dst[2] = static_cast<uint8_t>(pair >> 16);
-    }
-}
-
-void unpack_frequencies(const uint8_t* src, uint32_t bits, uint16_t* frequency) {
-    for (uint32_t s = 0; s < (1u << bits); s += 2, src += 3) {
-        const uint32_t pair = src[0] | static_cast<uint32_t>(src[1]) << 8 | static_cast<uint32_t>(src[2]) << 16;
-        frequency[s] = pair & 0xfff;
-        frequency[s + 1] = static_cast<uint16_t>(pair >> 12);
-    }
-}
-
 void build_rans_encode_table(const RansTable& table, RansEncodeTable* encode) {
     const uint32_t bits = table.bits, alphabet = 1u << bits, bucket = kSlots >> bits;
     encode->bits = bits;

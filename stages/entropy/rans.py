@@ -51,12 +51,9 @@ class Rans:
         if not header or header[0] not in ALPHABET_BITS:
             raise CorruptError("rans: the alphabet must have 16 or 32 symbols")
         n_words, at = read_varint(header, 1)
-        frequencies = header[at:]
-        if len(frequencies) != (12 << header[0]) // 8:
-            raise CorruptError(f"rans: {len(frequencies)} bytes of frequencies")
         if n_words > n_bytes:
             raise CorruptError(f"rans: {n_words} words are more than {n_bytes} symbols")
-        return RansDecoder(header[0], frequencies, (STATES_BYTES + 2 * n_words,))
+        return RansDecoder(header[0], header[at:], (STATES_BYTES + 2 * n_words,))
 
 
 @dataclass(frozen=True)

@@ -55,18 +55,44 @@ def test_rans_sizes_around_lanes_and_groups(n: int, bits: int) -> None:
 def test_rans_exact_header() -> None:
     encoded = Rans(4).encode(np.array([0] * 96 + [15] * 32, np.uint8))
     assert encoded is not None
-    packed = 3072 | 1024 << 12 * 15
-    assert encoded.header == bytes((4,)) + varint(0) + packed.to_bytes(24, "little")
+    # 12 bits, 2048 + 1024; fourteen times 0 bits; 11 bits, 1024 + 0
+    frequencies = 12 | 1024 << 4 | 11 << 15 + 4 * 14
+    assert encoded.header == bytes((4,)) + varint(0) + frequencies.to_bytes(11, "little")
     assert encoded.parts[0].size == 128
 
 
-@pytest.mark.parametrize(
-    "header",
-    [b"", b"\x04", b"\x03\x00" + bytes(24), b"\x06\x00" + bytes(24), b"\x05\x00" + bytes(24), b"\x04\x65" + bytes(24)],
-)
+@pytest.mark.parametrize("header", [b"", b"\x04", b"\x03\x00", b"\x06\x00", b"\x04\x65"])
 def test_rans_headers_that_lie(header: bytes) -> None:
     with pytest.raises(CorruptError):
-        Rans.from_header(header, 100)
+        Rans.from_header(header + bytes(11) if len(header) > 1 else header, 100)
+
+
+def test_rans_frequencies_that_lie() -> None:
+    """16 times 256 is right; every other length, filling or sum is not."""
+    one = 9  # 9 bits, and 8 more that are 0
+    right = sum(one << 12 * s for s in range(16))
+    part, out = np.frombuffer(bytes((0, 0, 1, 0)) * 32, np.uint8), np.empty(0, np.uint8)
+
+    def decode(frequencies: bytes) -> None:
+        Rans.from_header(b"\x04\x00" + frequencies, 0).decode((part,), out)
+
+    decode(right.to_bytes(24, "little"))
+    half = right >> 12  # 15 times 256, and a last one
+    lies = [
+        b"",
+        right.to_bytes(24, "little")[:-1],
+        right.to_bytes(25, "little"),
+        (right + (1 << 4)).to_bytes(24, "little"),  # 4097
+        (half | 8 << 180).to_bytes(24, "little"),  # 3968
+        (half | 13 << 180).to_bytes(25, "little"),  # a frequency of 13 bits
+        (half | 15 << 180).to_bytes(25, "little"),
+    ]
+    shorter = right >> 24 | 0 << 168 | 10 << 172  # 14 times 256, 0 and 512: 185 bits
+    decode(shorter.to_bytes(24, "little"))
+    lies += [(shorter | 1 << bit).to_bytes(24, "little") for bit in range(185, 192)]
+    for lie in lies:
+        with pytest.raises(CorruptError):
+            decode(lie)
 
 
 def test_rans_must_end_where_it_began() -> None:

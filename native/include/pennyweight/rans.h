@@ -30,10 +30,13 @@ bool normalize_frequencies(const uint32_t* counts, uint32_t bits, uint16_t* freq
 // Builds the buckets. False if the frequencies do not add up to 4096 or one of them does not fit in 12 bits.
 bool build_rans_table(const uint16_t* frequency, uint32_t bits, RansTable* table);
 
-// 12 bits per symbol, 24 or 48 bytes.
-static inline size_t packed_frequency_bytes(uint32_t bits) { return (size_t{1} << bits) * 3 / 2; }
-void pack_frequencies(const uint16_t* frequency, uint32_t bits, uint8_t* dst);
-void unpack_frequencies(const uint8_t* src, uint32_t bits, uint16_t* frequency);
+// The frequencies as they stand in the header: most bytes where all of the largest alphabet are equal.
+inline constexpr size_t kMaxFrequencyBytes = 256;
+size_t frequency_header_bytes(const uint16_t* frequency, uint32_t bits);
+// Returns the end of what it wrote.
+uint8_t* write_frequencies(const uint16_t* frequency, uint32_t bits, uint8_t* dst);
+// False unless exactly n_bytes hold them and the bits left over are 0. Their sum is checked by build_rans_table.
+bool read_frequencies(const uint8_t* src, size_t n_bytes, uint32_t bits, uint16_t* frequency);
 
 // The inverse of the slots. With p = start[symbol] + rank, the slot is slots[p], and also (p << bits) + segment_offset[i] mod 2^16 for the
 // last segment i that starts at or below p: within a bucket's own part, or its alias's, ranks and offsets run in step.

@@ -47,7 +47,7 @@ def floatfields_merge(
     out: Buffer,
 ) -> bool: ...
 def rans_encode(symbols: Buffer, symbol_bits: int) -> tuple[bytes, U8] | None:
-    """(packed frequencies, 24 or 48 bytes; states and words), or None with fewer than two distinct symbols."""
+    """(frequencies as in the header; states and words), or None with fewer than two distinct symbols."""
 
 def rans_decode(frequencies: bytes, payload: Buffer, symbol_bits: int, out: Buffer) -> bool: ...
 def huffman_encode(src: Buffer) -> tuple[bytes, tuple[int, int, int, int], U8] | None:
