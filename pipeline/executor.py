@@ -124,6 +124,8 @@ def _fast_path(plans: Sequence[Plan], block: Stream) -> FloatFields | None:
 def _fused(plan: Plan) -> FloatFields | None:
     """The stage of `floatfields(exponent: rans)`, None for any other plan."""
     exponent, *others = plan.children
+    if plan.alternatives or exponent.alternatives:
+        return None
     fused = isinstance(exponent.stage, Rans) and exponent.children == (STORE,) and all(c == STORE for c in others)
     return plan.stage if fused and isinstance(plan.stage, FloatFields) else None
 

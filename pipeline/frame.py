@@ -1,8 +1,9 @@
 """Frames: nodes of stages on the wire, docs/format.md section 2. The staged path, which is the specification.
 
-A child whose stage declines, or whose node is not smaller than a `store` node of the same stream (n + 2 bytes), is
-replaced in that frame: by `constant` where the stream is one byte repeated, else by `store`. A child planned as
-`store` stays so. A native fast path must write the same bytes or decline the block.
+Of the alternatives of a plan the smallest node is taken, the first of equals. A child whose stage declines, or whose
+node is not smaller than a `store` node of the same stream (n + 2 bytes), is replaced in that frame: by `constant` where
+the stream is one byte repeated, else by `store`. A child planned as `store` stays so. A native fast path must write the
+same bytes or decline the block.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pennyweight.errors import CorruptError, VersionError
 from pennyweight.pipeline.container.limits import max_node_bytes
 from pennyweight.pipeline.plan import MAX_DEPTH, STORE, Plan
 from pennyweight.stages.constant import Constant
-from pennyweight.stages.protocol import Decoder, Stream
+from pennyweight.stages.protocol import Decoder, Side, Stream
 from pennyweight.stages.registry import STAGES
 from pennyweight.stages.store import Store
 from pennyweight.stages.wire import read_varint, varint
@@ -55,6 +56,12 @@ def _join(node: _Encoded) -> Stream:
 
 
 def _encode(plan: Plan, src: Stream) -> _Encoded | None:
+    """The smallest node of the plan and its alternatives; None if all decline."""
+    nodes = filter(None, (_encode_tree(tree, src) for tree in (plan, *plan.alternatives)))
+    return min(nodes, key=lambda node: node.size, default=None)
+
+
+def _encode_tree(plan: Plan, src: Stream) -> _Encoded | None:
     encoded = plan.stage.encode(src)
     if encoded is None:
         return None
@@ -109,12 +116,15 @@ class Node:
         return self.name + inner
 
 
-def read_frame(frame: Stream, n_bytes: int) -> Node:
-    """The nodes of a frame whose block has n_bytes. CorruptError, or VersionError for a stage that is not known."""
-    return _read(frame.data, n_bytes, 1, max_node_bytes(n_bytes))
+def read_frame(frame: Stream, n_bytes: int, side: Side = ()) -> Node:
+    """The nodes of a frame whose block has n_bytes, in a file with those side frames.
+
+    Raises CorruptError, or VersionError for a stage that is not known.
+    """
+    return _read(frame.data, n_bytes, side, 1, max_node_bytes(n_bytes))
 
 
-def _read(src: memoryview, n_bytes: int, depth: int, limit: int) -> Node:
+def _read(src: memoryview, n_bytes: int, side: Side, depth: int, limit: int) -> Node:
     if max(len(src), n_bytes) > limit:
         raise CorruptError(f"a node of {len(src)} bytes for {n_bytes} is more than its block allows")
     if depth > MAX_DEPTH:
@@ -127,24 +137,24 @@ def _read(src: memoryview, n_bytes: int, depth: int, limit: int) -> Node:
     if header_bytes > len(src) - at:
         raise CorruptError(f"{stage.name}: a header of {header_bytes} bytes does not fit its node")
     body = at + header_bytes
-    decoder = stage.from_header(bytes(src[at:body]), n_bytes)
+    decoder = stage.from_header(bytes(src[at:body]), n_bytes, side)
     if stage is Store:
         if len(src) - body != n_bytes:
             raise CorruptError(f"store: holds {len(src) - body} bytes where {n_bytes} are due")
         return Node(stage.name, n_bytes, decoder, (), np.frombuffer(src[body:], np.uint8))
-    return Node(stage.name, n_bytes, decoder, _read_parts(src[body:], decoder.sizes, depth + 1, limit), None)
+    return Node(stage.name, n_bytes, decoder, _read_parts(src[body:], decoder.sizes, side, depth + 1, limit), None)
 
 
-def _read_parts(src: memoryview, sizes: tuple[int, ...], depth: int, limit: int) -> tuple[Node, ...]:
+def _read_parts(src: memoryview, sizes: tuple[int, ...], side: Side, depth: int, limit: int) -> tuple[Node, ...]:
     parts, at = [], 0
     for size in sizes[:-1]:
         length, at = read_varint(src, at)
         if length > len(src) - at:
             raise CorruptError(f"a part of {length} bytes does not fit its node")
-        parts.append(_read(src[at : at + length], size, depth, limit))
+        parts.append(_read(src[at : at + length], size, side, depth, limit))
         at += length
     if sizes:
-        parts.append(_read(src[at:], sizes[-1], depth, limit))
+        parts.append(_read(src[at:], sizes[-1], side, depth, limit))
     elif src:
         raise CorruptError("bytes follow the end of a node")
     return tuple(parts)

@@ -1,17 +1,19 @@
 """Plans: trees of stages, written on one line.
 
-    plan   = stage [ "[" key "=" number { "," key "=" number } "]" ] [ "(" child { "," child } ")" ]
+    plan   = tree { "|" tree }
+    tree   = stage [ "[" key "=" number { "," key "=" number } "]" ] [ "(" child { "," child } ")" ]
     child  = [ ( output | "*" ) ":" ] plan
 
 `*` names every output that is not named otherwise; an output that is not named at all gets `store`; a stage with one
-unnamed output takes its child without a name. What follows from the dtype (float format, width of an element, size of
-an alphabet) is bound from it and not written. Spaces do not matter.
+unnamed output takes its child without a name. Of the alternatives `a | b` the smallest node is taken. What follows from
+the dtype (float format, width of an element, size of an alphabet) is bound from it and not written. Spaces do not
+matter.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,27 +26,39 @@ from pennyweight.types import DType, Fidelity
 MAX_DEPTH = 8
 """Nodes that may nest, leaves counted: docs/format.md section 2."""
 
-_TOKEN = re.compile(r"\s*([a-z_][a-z_0-9]*|[0-9]+|[*:,=()\[\]]|\S)")
+_TOKEN = re.compile(r"\s*([a-z_][a-z_0-9]*|[0-9]+|[*:,=|()\[\]]|\S)")
 
 
 @dataclass(frozen=True)
 class Plan:
     """A stage, and a plan for each of its outputs, in their order.
 
-    params are the parameters as the text wrote them, so that `parse(str(plan), dtype) == plan`.
+    alternatives are further plans for the same stream; they have none themselves. params are the parameters
+    as the text wrote them, so that `parse(str(plan), dtype) == plan`.
     """
 
     stage: Stage
     children: tuple[Plan, ...] = ()
     params: tuple[tuple[str, int], ...] = ()
+    alternatives: tuple[Plan, ...] = ()
+
+    @property
+    def stages(self) -> Iterator[Stage]:
+        """Every stage that it may use."""
+        yield self.stage
+        for plan in self.children + self.alternatives:
+            yield from plan.stages
 
     @property
     def fidelity(self) -> Fidelity:
-        """LOSSY if any stage of the tree is."""
-        lossy = self.stage.fidelity is Fidelity.LOSSY or any(c.fidelity is Fidelity.LOSSY for c in self.children)
+        """LOSSY if any stage of it is."""
+        lossy = any(stage.fidelity is Fidelity.LOSSY for stage in self.stages)
         return Fidelity.LOSSY if lossy else Fidelity.LOSSLESS
 
     def __str__(self) -> str:
+        return " | ".join((self._tree(), *map(str, self.alternatives)))
+
+    def _tree(self) -> str:
         params = ", ".join(f"{key}={value}" for key, value in self.params)
         children = dict(zip(self.stage.outputs, self.children, strict=True))
         named = {name: child for name, child in children.items() if child != STORE}
@@ -61,7 +75,7 @@ def parse(text: str, dtype: DType | None) -> Plan:
     """The plan for tensors of that dtype, or for gaps (None). UsageError with the plan and the reason."""
     tokens = _Tokens(text)
     try:
-        plan = _bind(_parse_tree(tokens, depth=1), StreamSpec.of(dtype), depth=1)
+        plan = _bind(_parse_plan(tokens, depth=1), StreamSpec.of(dtype), depth=1)
         tokens.expect("")
     except UsageError as error:
         label = "a gap" if dtype is None else dtype.label
@@ -75,6 +89,7 @@ class _Tree(NamedTuple):
     name: str
     params: tuple[tuple[str, int], ...]
     children: tuple[tuple[str, _Tree], ...]
+    alternatives: tuple[_Tree, ...] = ()
 
 
 class _Tokens:
@@ -111,6 +126,17 @@ class _Tokens:
         return int(word)
 
 
+def _parse_plan(tokens: _Tokens, depth: int) -> _Tree:
+    return _parse_alternatives(tokens, _parse_tree(tokens, depth), depth)
+
+
+def _parse_alternatives(tokens: _Tokens, tree: _Tree, depth: int) -> _Tree:
+    alternatives: list[_Tree] = []
+    while tokens.accept("|"):
+        alternatives.append(_parse_tree(tokens, depth))
+    return tree._replace(alternatives=tuple(alternatives))
+
+
 def _parse_tree(tokens: _Tokens, depth: int) -> _Tree:
     if depth > MAX_DEPTH:
         raise UsageError(f"stages nest more than {MAX_DEPTH} deep")
@@ -137,13 +163,13 @@ def _parse_tree(tokens: _Tokens, depth: int) -> _Tree:
 def _parse_child(tokens: _Tokens, depth: int) -> tuple[str, _Tree]:
     if tokens.accept("*"):
         tokens.expect(":")
-        return "*", _parse_tree(tokens, depth)
+        return "*", _parse_plan(tokens, depth)
     tree = _parse_tree(tokens, depth)
     if tokens.accept(":"):
         if tree.params or tree.children:
             raise UsageError("the name of an output stands before ':', nothing else")
-        return tree.name, _parse_tree(tokens, depth)
-    return "", tree
+        return tree.name, _parse_plan(tokens, depth)
+    return "", _parse_alternatives(tokens, tree, depth)
 
 
 def _bind(tree: _Tree, spec: StreamSpec, depth: int) -> Plan:
@@ -156,7 +182,8 @@ def _bind(tree: _Tree, spec: StreamSpec, depth: int) -> Plan:
     stage = BY_NAME[tree.name].bind(spec, dict(tree.params))
     written = _children(tree, stage.outputs)
     children = tuple(_bind(written[name], output, depth + 1) for name, output in stage.outputs.items())
-    return Plan(stage, children, tree.params)
+    alternatives = tuple(_bind(other, spec, depth) for other in tree.alternatives)
+    return Plan(stage, children, tree.params, alternatives)
 
 
 def _children(tree: _Tree, outputs: Mapping[str, StreamSpec]) -> dict[str, _Tree]:

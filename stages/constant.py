@@ -10,7 +10,7 @@ import numpy as np
 
 from pennyweight import native
 from pennyweight.errors import CorruptError
-from pennyweight.stages.protocol import Encoded, Stream, StreamSpec, check_parts, no_params
+from pennyweight.stages.protocol import Encoded, Side, Stream, StreamSpec, check_parts, no_params
 from pennyweight.types import Fidelity
 
 MAX_WIDTH = 16
@@ -42,7 +42,7 @@ class Constant:
         return Encoded(src[: self.width].tobytes(), ())
 
     @classmethod
-    def from_header(cls, header: bytes, n_bytes: int) -> ConstantDecoder:
+    def from_header(cls, header: bytes, n_bytes: int, side: Side = ()) -> ConstantDecoder:
         if not 1 <= len(header) <= MAX_WIDTH or n_bytes % len(header):
             raise CorruptError(f"constant: an element of {len(header)} bytes cannot fill {n_bytes}")
         return ConstantDecoder(header)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
@@ -14,6 +14,9 @@ from pennyweight.types import DType, Fidelity
 Stream: TypeAlias = NDArray[np.uint8]
 """Bytes: one-dimensional, contiguous. A stage never writes to a stream it is given to encode."""
 
+Side: TypeAlias = Sequence[Stream]
+"""The decoded side frames of a file, by number: what many of its frames need (docs/format.md 1.5)."""
+
 
 class StreamSpec(NamedTuple):
     """What is known of a stream before its bytes are seen, so that a plan need not write it."""
@@ -23,7 +26,9 @@ class StreamSpec(NamedTuple):
     dtype: DType | None = None
     """Set where the elements are those of a tensor."""
     symbol_bits: int | None = None
-    """Set where each byte is a symbol below 2 ** symbol_bits."""
+    """1 to 8. Set where each byte is a symbol below 2 ** symbol_bits."""
+    mantissa_bits: int | None = None
+    """Set where each u16 is a key: an exponent field followed by that many mantissa bits."""
 
     @classmethod
     def of(cls, dtype: DType | None) -> StreamSpec:
@@ -77,8 +82,11 @@ class Stage(Protocol):
         ...
 
     @classmethod
-    def from_header(cls, header: bytes, n_bytes: int) -> Decoder:
-        """Read and bound the header of a node that decodes to n_bytes. CorruptError where it breaks its page."""
+    def from_header(cls, header: bytes, n_bytes: int, side: Side = ()) -> Decoder:
+        """Read and bound the header of a node that decodes to n_bytes. CorruptError where it breaks its page.
+
+        A number of a side frame that the header names must be below len(side), and its size must be what the page says.
+        """
         ...
 
 

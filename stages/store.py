@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from pennyweight.errors import CorruptError
-from pennyweight.stages.protocol import Encoded, Stream, StreamSpec, check_parts, no_params
+from pennyweight.stages.protocol import Encoded, Side, Stream, StreamSpec, check_parts, no_params
 from pennyweight.types import Fidelity
 
 
@@ -33,7 +33,7 @@ class Store:
         return Encoded(b"", (src,))
 
     @classmethod
-    def from_header(cls, header: bytes, n_bytes: int) -> StoreDecoder:
+    def from_header(cls, header: bytes, n_bytes: int, side: Side = ()) -> StoreDecoder:
         if header:
             raise CorruptError("store: the header must be empty")
         return StoreDecoder((n_bytes,))

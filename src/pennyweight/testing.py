@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from pennyweight.errors import CorruptError
-from pennyweight.stages.protocol import Encoded, Stage, Stream
+from pennyweight.stages.protocol import Encoded, Side, Stage, Stream
 from pennyweight.types import DType
 
 _GUARD = 64
@@ -20,7 +20,7 @@ _GUARD = 64
 _EXPONENT_BITS = {DType.BF16: 8, DType.F16: 5, DType.F32: 8, DType.F64: 11}
 
 
-def check_stage(stage: Stage, inputs: Iterable[bytes | Stream], *, max_flips: int = 256) -> int:
+def check_stage(stage: Stage, inputs: Iterable[bytes | Stream], *, side: Side = (), max_flips: int = 256) -> int:
     """Round trip of every input, and hostile decoding of what came out. AssertionError, or what the stage let through.
 
     For each input that the stage does not decline: encoding is repeatable and leaves the input alone; the header gives
@@ -28,6 +28,9 @@ def check_stage(stage: Stage, inputs: Iterable[bytes | Stream], *, max_flips: in
     every part is cut, lengthened and flipped (in at most max_flips bits each, evenly spread), and the size of the
     output is changed: each must give CorruptError or some other bytes of the right number, never another exception or
     a write outside the output.
+
+    Args:
+        side: the side frames of the file, for a stage whose header names some.
 
     Returns:
         How many inputs were encoded and not declined.
@@ -40,31 +43,31 @@ def check_stage(stage: Stage, inputs: Iterable[bytes | Stream], *, max_flips: in
         if encoded is None:
             continue
         encoded_inputs += 1
-        _check_round_trip(stage, src, encoded)
+        _check_round_trip(stage, src, encoded, side)
         for hostile, n_bytes in _hostile(encoded, src.size, max_flips):
-            _attempt(stage, hostile, n_bytes)
+            _attempt(stage, hostile, n_bytes, side)
     return encoded_inputs
 
 
-def _check_round_trip(stage: Stage, src: Stream, encoded: Encoded) -> None:
+def _check_round_trip(stage: Stage, src: Stream, encoded: Encoded, side: Side) -> None:
     again = stage.encode(src)
     assert again is not None, "the same input is declined the second time"
     assert again.header == encoded.header, "the header differs the second time"
     assert [p.tobytes() for p in again.parts] == [p.tobytes() for p in encoded.parts], "parts differ the second time"
     if stage.outputs:
         assert len(encoded.parts) == len(stage.outputs), "not one part per output"
-    decoder = stage.from_header(encoded.header, src.size)
+    decoder = stage.from_header(encoded.header, src.size, side)
     assert decoder.sizes == tuple(part.size for part in encoded.parts), "the header does not give the parts' sizes"
-    decoded = _attempt(stage, encoded, src.size)
+    decoded = _attempt(stage, encoded, src.size, side)
     assert decoded is not None, "what was encoded is called corrupt"
     assert decoded.tobytes() == src.tobytes(), "not the bytes that were encoded"
 
 
-def _attempt(stage: Stage, encoded: Encoded, n_bytes: int) -> Stream | None:
+def _attempt(stage: Stage, encoded: Encoded, n_bytes: int, side: Side) -> Stream | None:
     """What it decodes to, or None for CorruptError."""
     guarded = np.full(n_bytes + 2 * _GUARD, 0xA5, np.uint8)
     try:
-        stage.from_header(encoded.header, n_bytes).decode(encoded.parts, guarded[_GUARD : _GUARD + n_bytes])
+        stage.from_header(encoded.header, n_bytes, side).decode(encoded.parts, guarded[_GUARD : _GUARD + n_bytes])
     except CorruptError:
         return None
     finally:

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 from pennyweight import native
 from pennyweight.errors import CorruptError
-from pennyweight.stages.protocol import Encoded, Stream, StreamSpec, check_parts, no_params
+from pennyweight.stages.protocol import Encoded, Side, Stream, StreamSpec, check_parts, no_params
 from pennyweight.stages.wire import read_varint, varint
 from pennyweight.types import Fidelity
 
@@ -40,7 +40,7 @@ class Huffman:
         return Encoded(_pack(lengths.rstrip(b"\0")) + b"".join(map(varint, sizes)), (payload,))
 
     @classmethod
-    def from_header(cls, header: bytes, n_bytes: int) -> HuffmanDecoder:
+    def from_header(cls, header: bytes, n_bytes: int, side: Side = ()) -> HuffmanDecoder:
         lengths, at = _unpack(header)
         sizes = []
         for _ in range(N_STREAMS):

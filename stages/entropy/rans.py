@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 from pennyweight import native
 from pennyweight.errors import CorruptError, UsageError
-from pennyweight.stages.protocol import Encoded, Stream, StreamSpec, check_parts, no_params
+from pennyweight.stages.protocol import Encoded, Side, Stream, StreamSpec, check_parts, no_params
 from pennyweight.stages.wire import read_varint, varint
 from pennyweight.types import Fidelity
 
@@ -47,7 +47,7 @@ class Rans:
         return Encoded(bytes((self.bits,)) + varint(n_words) + frequencies, (payload,))
 
     @classmethod
-    def from_header(cls, header: bytes, n_bytes: int) -> RansDecoder:
+    def from_header(cls, header: bytes, n_bytes: int, side: Side = ()) -> RansDecoder:
         if not header or header[0] not in ALPHABET_BITS:
             raise CorruptError("rans: the alphabet must have 16 or 32 symbols")
         n_words, at = read_varint(header, 1)

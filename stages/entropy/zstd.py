@@ -12,7 +12,7 @@ import zstandard
 
 from pennyweight import native
 from pennyweight.errors import CorruptError, UsageError
-from pennyweight.stages.protocol import Encoded, Stream, StreamSpec, check_parts
+from pennyweight.stages.protocol import Encoded, Side, Stream, StreamSpec, check_parts
 from pennyweight.stages.wire import read_varint, varint
 from pennyweight.types import Fidelity
 
@@ -69,7 +69,7 @@ class Zstd:
         return Encoded(varint(frame.size), (frame,))
 
     @classmethod
-    def from_header(cls, header: bytes, n_bytes: int) -> ZstdDecoder:
+    def from_header(cls, header: bytes, n_bytes: int, side: Side = ()) -> ZstdDecoder:
         size, at = read_varint(header, 0)
         if at != len(header) or size > 2 * n_bytes + 512:
             raise CorruptError(f"zstd: a frame of {size} bytes does not fit {n_bytes}")

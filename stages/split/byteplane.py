@@ -10,7 +10,7 @@ import numpy as np
 
 from pennyweight import native
 from pennyweight.errors import CorruptError, UsageError
-from pennyweight.stages.protocol import Encoded, Stream, StreamSpec, check_parts
+from pennyweight.stages.protocol import Encoded, Side, Stream, StreamSpec, check_parts
 from pennyweight.types import Fidelity
 
 MIN_WIDTH, MAX_WIDTH = 2, 16
@@ -47,7 +47,7 @@ class BytePlane:
         return Encoded(bytes((self.width,)), tuple(planes))
 
     @classmethod
-    def from_header(cls, header: bytes, n_bytes: int) -> BytePlaneDecoder:
+    def from_header(cls, header: bytes, n_bytes: int, side: Side = ()) -> BytePlaneDecoder:
         if len(header) != 1 or not MIN_WIDTH <= header[0] <= MAX_WIDTH:
             raise CorruptError("byteplane: the header must be one byte, 2 to 16")
         width = header[0]

@@ -11,7 +11,7 @@ import numpy as np
 
 from pennyweight import native
 from pennyweight.errors import CorruptError, UsageError
-from pennyweight.stages.protocol import Encoded, Stream, StreamSpec, check_parts
+from pennyweight.stages.protocol import Encoded, Side, Stream, StreamSpec, check_parts
 from pennyweight.stages.wire import read_varint, varint
 from pennyweight.types import DType, Fidelity
 
@@ -93,7 +93,7 @@ class FloatFields:
         return Encoded(header, parts)
 
     @classmethod
-    def from_header(cls, header: bytes, n_bytes: int) -> FloatFieldsDecoder:
+    def from_header(cls, header: bytes, n_bytes: int, side: Side = ()) -> FloatFieldsDecoder:
         if len(header) < 2 or header[0] not in FORMATS or header[1] not in SYMBOL_BITS:
             raise CorruptError("floatfields: unknown format or symbol bits")
         layout, bits = FORMATS[header[0]], header[1]

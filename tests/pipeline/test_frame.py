@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 from pennyweight.errors import CorruptError, VersionError
 from pennyweight.pipeline.frame import encode_frame, read_frame, store_frame
-from pennyweight.pipeline.plan import parse
-from pennyweight.stages.protocol import Stream
+from pennyweight.pipeline.plan import Plan, parse
+from pennyweight.stages.constant import Constant
+from pennyweight.stages.protocol import Encoded, Stream
+from pennyweight.stages.split.byteplane import BytePlane
 from pennyweight.stages.wire import varint
 from pennyweight.testing import byte_streams, float_streams
 from pennyweight.types import DType
@@ -63,6 +66,46 @@ def test_the_first_plan_that_is_smaller_wins() -> None:
     ]
     assert names == ["constant", "zstd", "store", "store"]
     assert encode_frame([], _stream(b"aaaa")).tobytes() == b"\0\0aaaa"
+
+
+def _chosen(text: str, data: bytes, dtype: DType | None = None) -> str:
+    return str(read_frame(_stream(_encode(text, data, dtype)), len(data)))
+
+
+def test_the_smallest_of_alternatives_wins() -> None:
+    skewed = np.random.default_rng(3).choice(4, 4000, p=[0.7, 0.1, 0.1, 0.1]).astype(np.uint8).tobytes()
+    repeated = b"abcdefgh" * 500
+    for data, best in ((skewed, "huffman"), (repeated, "zstd")):
+        assert _chosen("zstd | huffman", data) == _chosen("huffman | zstd", data) == best
+        assert _chosen("constant | huffman | zstd | store", data) == best  # constant declines
+        assert len(_encode("huffman | zstd", data)) == min(len(_encode("huffman", data)), len(_encode("zstd", data)))
+    planes = np.frombuffer(skewed + repeated, np.uint8).reshape(2, -1).T.tobytes()
+    assert _chosen("byteplane(*: zstd | huffman)", planes, DType.I16) == "byteplane(huffman, zstd)"
+    assert _chosen("huffman | byteplane(*: zstd | huffman)", planes, DType.I16) == "byteplane(huffman, zstd)"
+
+
+def test_the_first_of_equal_alternatives_wins() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Says(Constant):
+        what: bytes = b""
+
+        def encode(self, src: Stream) -> Encoded:
+            return Encoded(self.what, ())
+
+    long, one, two = (Plan(Says(what=what)) for what in (b"long", b"one", b"two"))
+    plan = dataclasses.replace(long, alternatives=(one, two))
+    assert encode_frame([plan], _stream(bytes(90))).tobytes() == b"\1\3one"
+    children = Plan(BytePlane(2), (dataclasses.replace(two, alternatives=(one,)), plan))
+    assert encode_frame([children], _stream(bytes(90))).tobytes() == b"\2\1\2" + b"\5\1\3two" + b"\1\3one"
+
+
+def test_alternatives_that_do_not_pay() -> None:
+    noise = np.random.default_rng(4).integers(0, 256, 4096, np.uint8).tobytes()
+    assert _chosen("huffman | zstd", noise) == "store"
+    assert _chosen("constant | huffman", noise) == "store"
+    assert _chosen("byteplane(*: huffman | zstd)", noise, DType.I16) == "store"
+    mixed = np.frombuffer(noise + b"abcd" * 1024, np.uint8).reshape(2, -1).T.tobytes()
+    assert _chosen("byteplane(*: store | zstd)", mixed, DType.I16) == "byteplane(store, zstd)"
 
 
 @slow

@@ -45,6 +45,10 @@ def test_the_width_of_low_comes_from_floatfields() -> None:
         ("byteplane[width=2](*: zstd, plane1: store)", "byteplane[width=2](plane0: zstd)"),
         ("byteplane(plane0: huffman, plane1: huffman, plane2: huffman, plane3: huffman)", "byteplane(*: huffman)"),
         ("huffman(zstd(huffman))", None),
+        ("byteplane(*: huffman | zstd)", None),
+        ("byteplane(plane0: huffman | store, plane1: zstd)", None),
+        ("byteplane[width=3](*: huffman(zstd | huffman) | store)", None),
+        ("constant | byteplane(*: zstd | huffman) | zstd[level=9]", None),
     ],
 )
 def test_text_round_trips(text: str, canonical: str | None) -> None:
@@ -85,6 +89,10 @@ def test_text_round_trips(text: str, canonical: str | None) -> None:
         ("byteplane(*: zstd, *: zstd)", "named twice"),
         ("byteplane(plane0[x=1]: zstd)", "before ':'"),
         ("huffman;", "';' stands"),
+        ("huffman |", "a name expected where 'the end' stands"),
+        ("| huffman", "a name expected where '|' stands"),
+        ("huffman | lzma", "no stage 'lzma'"),
+        ("byteplane(plane0 | plane1: zstd)", "')' expected where ':' stands"),
     ],
 )
 def test_what_makes_no_sense_is_said(text: str, reason: str) -> None:
@@ -117,4 +125,16 @@ def test_fidelity_is_derived() -> None:
     class Rounded(Zstd):
         fidelity = Fidelity.LOSSY
 
-    assert dataclasses.replace(plan, children=(Plan(Rounded(), (STORE,)), STORE)).fidelity is Fidelity.LOSSY
+    rounded = Plan(Rounded(), (STORE,))
+    assert dataclasses.replace(plan, children=(rounded, STORE)).fidelity is Fidelity.LOSSY
+    assert dataclasses.replace(plan, alternatives=(rounded,)).fidelity is Fidelity.LOSSY
+
+
+def test_alternatives_belong_to_the_plan_they_follow() -> None:
+    plan = parse("byteplane(plane0: zstd | huffman | store) | zstd", DType.I16)
+    zstd = Plan(Zstd(3), (STORE,))
+    assert plan.alternatives == (zstd,)
+    assert plan.children == (dataclasses.replace(zstd, alternatives=(HUFFMAN, STORE)), STORE)
+    assert {stage.name for stage in plan.stages} == {"byteplane", "zstd", "huffman", "store"}
+    every = parse("byteplane(*: zstd | huffman)", DType.I32)
+    assert every.children == (dataclasses.replace(zstd, alternatives=(HUFFMAN,)),) * 4

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pennyweight.errors import CorruptError
-from pennyweight.stages.protocol import Encoded, Stream
+from pennyweight.stages.protocol import Encoded, Side, Stream
 from pennyweight.stages.store import Store, StoreDecoder
 from pennyweight.testing import check_stage
 
@@ -44,7 +44,7 @@ def test_writing_to_the_input() -> None:
 def test_an_exception_that_is_not_corrupt_error() -> None:
     class Unchecked(Store):
         @classmethod
-        def from_header(cls, header: bytes, n_bytes: int) -> StoreDecoder:
+        def from_header(cls, header: bytes, n_bytes: int, side: Side = ()) -> StoreDecoder:
             class Decoder(StoreDecoder):
                 def decode(self, parts: tuple[Stream, ...], out: Stream) -> None:
                     out[:] = parts[0]
@@ -60,7 +60,7 @@ def test_an_exception_that_is_not_corrupt_error() -> None:
 def test_writing_outside_the_output() -> None:
     class Spills(Store):
         @classmethod
-        def from_header(cls, header: bytes, n_bytes: int) -> StoreDecoder:
+        def from_header(cls, header: bytes, n_bytes: int, side: Side = ()) -> StoreDecoder:
             class Decoder(StoreDecoder):
                 def decode(self, parts: tuple[Stream, ...], out: Stream) -> None:
                     super().decode(parts, out)
