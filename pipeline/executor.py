@@ -1,16 +1,19 @@
 """Runs plans over blocks: the native fast path where there is one, the staged path (frame.py) everywhere else.
 
 A fast path skips work and is never another algorithm. native.encode_float_blocks writes the frames of
-`floatfields[bits=4|5](exponent: rans)` for several blocks at once, and 0 where the staged path would have had to decide
-anything: a stage declined, the rans node (2 + header + 2 + payload bytes) is not smaller than a `store` node of the
-exponents (2 + n bytes), or the frame is not smaller than its block. Such blocks start again at their first plan.
+`floatfields[bits=4|5](exponent: rans)`, whose other streams may be packed or are tried with `rans` first, for several
+blocks at once, and 0 where the staged path would have had to decide anything: a stage declined, a node is not smaller
+than a `store` node of its stream, the frame is not smaller than its block, or a stream is not the noise that `rans`
+declines. Such blocks start again at their first plan.
 """
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Sequence
 from itertools import accumulate, groupby
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -21,9 +24,17 @@ from pennyweight.pipeline.plan import STORE, Plan
 from pennyweight.pipeline.policy import Plans
 from pennyweight.stages.constant import Constant
 from pennyweight.stages.entropy.rans import Rans
-from pennyweight.stages.protocol import Stream
+from pennyweight.stages.protocol import Stage, Stream
+from pennyweight.stages.split.bitpack import BitPack
 from pennyweight.stages.split.floatfields import FloatFields
+from pennyweight.stages.store import Store
 from pennyweight.types import DType
+
+QUICK: Final = (Constant,)
+"""Stages that say within a microsecond whether they apply to a block: tried before its fast path."""
+
+_BESIDE: Final[dict[tuple[type[Stage], ...], int]] = {(Store,): 0, (BitPack,): 1, (Rans,): 2, (Rans, BitPack): 3}
+"""Plans of a stream beside the exponents that the fast path knows, by stages in order; numbers of native._core.pyi."""
 
 
 class BlockError(CorruptError):
@@ -82,7 +93,13 @@ def encode_blocks(
         fast: list[int] = []
         if path is not None:
             fast = native.encode_float_blocks(
-                data[starts[first] : starts[last]], sizes[first:last], path.format.id, path.bits, out[at:]
+                data[starts[first] : starts[last]],
+                sizes[first:last],
+                path.stage.format.id,
+                path.stage.bits,
+                path.sign_mantissa,
+                path.low,
+                out[at:],
             )
         if not all(fast) or not fast:
             tried = [plans[dtype] for dtype in dtypes[first:last]]
@@ -111,23 +128,39 @@ def _encode_staged(
     return [frame.size for frame in frames]
 
 
-def _fast_path(plans: Sequence[Plan], block: Stream) -> FloatFields | None:
-    """The stage of the fast path if that is the first plan that could win this block."""
+class _Fused(NamedTuple):
+    """A plan that has a fast path: its stage, and how its other streams are planned (see native._core.pyi)."""
+
+    stage: FloatFields
+    sign_mantissa: int
+    low: int
+
+
+def _fast_path(plans: Sequence[Plan], block: Stream) -> _Fused | None:
+    """The fast path if that is of the first plan that could win this block."""
     for plan in plans:
-        if not isinstance(plan.stage, Constant):
-            return _fused(plan) if isinstance(plan.stage, FloatFields) and plan.stage.accepts(block.size) else None
+        if not isinstance(plan.stage, QUICK):
+            fused = _fused(plan)
+            return fused if fused and fused.stage.accepts(block.size) else None
         if plan.stage.encode(block) is not None:
             return None
     return None
 
 
-def _fused(plan: Plan) -> FloatFields | None:
-    """The stage of `floatfields(exponent: rans)`, None for any other plan."""
-    exponent, *others = plan.children
-    if plan.alternatives or exponent.alternatives:
+@functools.cache
+def _fused(plan: Plan) -> _Fused | None:
+    """None for a plan without a fast path."""
+    if plan.alternatives or not isinstance(plan.stage, FloatFields):
         return None
-    fused = isinstance(exponent.stage, Rans) and exponent.children == (STORE,) and all(c == STORE for c in others)
-    return plan.stage if fused and isinstance(plan.stage, FloatFields) else None
+    children = dict(zip(plan.stage.outputs, plan.children, strict=True))
+    exponent, low = children["exponent"], children.get("low", STORE)
+    if not isinstance(exponent.stage, Rans) or exponent.alternatives or children["patches"] != STORE:
+        return None
+    ways = [_BESIDE.get(tuple(type(p.stage) for p in (c, *c.alternatives))) for c in (children["sign_mantissa"], low)]
+    leaves = (exponent, *(p for c in (children["sign_mantissa"], low) for p in (c, *c.alternatives)))
+    if None in ways or any(child != STORE for leaf in leaves for child in leaf.children):
+        return None
+    return _Fused(plan.stage, *(way for way in ways if way is not None))
 
 
 def _verify(frames: Stream, lengths: Sequence[int], sizes: Sequence[int], data: Stream) -> None:

@@ -7,6 +7,7 @@ from pennyweight.stages.entropy.huffman import Huffman
 from pennyweight.stages.entropy.rans import Rans
 from pennyweight.stages.entropy.zstd import Zstd
 from pennyweight.stages.protocol import Stage
+from pennyweight.stages.split.bitpack import BitPack
 from pennyweight.stages.split.byteplane import BytePlane
 from pennyweight.stages.split.floatfields import FloatFields
 from pennyweight.stages.store import Store
@@ -29,5 +30,6 @@ STAGES = table(
     (4, Rans),
     (5, Huffman),
     (6, Zstd),
+    (7, BitPack),
 )
 BY_NAME = {stage.name: stage for stage in STAGES.values()}

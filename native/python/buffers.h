@@ -45,6 +45,7 @@ inline Array to_array(Bytes bytes, size_t n) {
 }
 
 void bind_targets(nb::module_& m);
+void bind_bitpack(nb::module_& m);
 void bind_byteplane(nb::module_& m);
 void bind_floatfields(nb::module_& m);
 void bind_rans(nb::module_& m);

@@ -4,6 +4,7 @@
 NB_MODULE(_core, m) {
     using namespace pennyweight::python;
     bind_targets(m);
+    bind_bitpack(m);
     bind_byteplane(m);
     bind_floatfields(m);
     bind_rans(m);

@@ -36,15 +36,15 @@ bool read_rans(ByteReader& frame, size_t n, FloatFrame* f) {
     if (node.byte() != kRansId) return false;
     const uint64_t header_bytes = node.varint();
     const uint8_t* header_start = node.at;
-    if (node.byte() != f->parts.symbol_bits) return false;
+    if (node.byte() != f->parts.symbol_kind) return false;
     f->n_words = node.varint();
     const uint64_t before = static_cast<uint64_t>(node.at - header_start);
     if (!node.ok || header_bytes < before || f->n_words > n) return false;
     const size_t frequency_bytes = header_bytes - before;
     const uint8_t* frequencies = node.take(frequency_bytes);
     uint16_t frequency[kMaxAlphabet];
-    if (!node.ok || !read_frequencies(frequencies, frequency_bytes, f->parts.symbol_bits, frequency)) return false;
-    if (!build_rans_table(frequency, f->parts.symbol_bits, &f->table)) return false;
+    if (!node.ok || !read_frequencies(frequencies, frequency_bytes, f->parts.symbol_kind, frequency)) return false;
+    if (!build_rans_table(frequency, f->parts.symbol_kind, &f->table)) return false;
     f->payload = read_store(node, kStateBytes + 2 * f->n_words, true);
     if (f->payload == nullptr) return false;
     for (uint32_t l = 0; l < kLanes; ++l) {
@@ -68,7 +68,7 @@ bool parse(const uint8_t* src, size_t frame_bytes, size_t n_bytes, FloatFrame* f
     if (!reader.ok || f->traits == nullptr || (bits != 4 && bits != 5)) return false;
     if (static_cast<uint64_t>(reader.at - header_start) != header_bytes || n_bytes % f->traits->bytes != 0) return false;
     const size_t n = n_bytes / f->traits->bytes;
-    if (n >= kMaxWeights || f->n_patches > n || base + kWindow > uint64_t{1} << f->traits->exponent_bits) return false;
+    if (n >= kMaxWeights || f->n_patches > n || base + 16 > uint64_t{1} << f->traits->exponent_bits) return false;
     f->parts = {static_cast<FloatFormat>(format), bits, static_cast<uint32_t>(base), 0, n, nullptr, nullptr, nullptr, nullptr};
     if (!read_rans(reader, n, f)) return false;
     // FloatParts serves both directions; merge only reads these.
@@ -129,7 +129,7 @@ void decode_blocks(const Kernels& kernels, const uint8_t* src, const size_t* fra
             if (f.parts.format != FloatFormat::kBF16) {
                 decoded[i] = decode_staged(kernels, f, out) && patch(f, out);
             } else {
-                if (batch.n > 0 && batch.frames[0].parts.symbol_bits != f.parts.symbol_bits) {
+                if (batch.n > 0 && batch.frames[0].parts.symbol_kind != f.parts.symbol_kind) {
                     const FloatFrame current = f;
                     batch.flush(kernels, stream);
                     batch.frames[0] = current;

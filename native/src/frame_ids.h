@@ -8,5 +8,6 @@ namespace pennyweight {
 inline constexpr uint8_t kStoreId = 0;
 inline constexpr uint8_t kFloatFieldsId = 3;
 inline constexpr uint8_t kRansId = 4;
+inline constexpr uint8_t kBitpackId = 7;
 
 }  // namespace pennyweight

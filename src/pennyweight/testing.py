@@ -17,7 +17,14 @@ from pennyweight.types import DType
 _GUARD = 64
 """Bytes before and after an output in which nothing may be written."""
 
-_EXPONENT_BITS = {DType.BF16: 8, DType.F16: 5, DType.F32: 8, DType.F64: 11}
+_EXPONENT_BITS = {
+    DType.BF16: 8,
+    DType.F16: 5,
+    DType.F32: 8,
+    DType.F64: 11,
+    DType.F8_E4M3: 4,
+    DType.F8_E5M2: 5,
+}
 
 
 def check_stage(stage: Stage, inputs: Iterable[bytes | Stream], *, side: Side = (), max_flips: int = 256) -> int:
@@ -112,7 +119,7 @@ def special_floats(dtype: DType) -> list[int]:
 
 
 def float_streams(dtype: DType, max_weights: int = 700) -> st.SearchStrategy[Stream]:
-    """Bytes of BF16, F16, F32 or F64 tensors: of few exponents, as trained weights, or any bits; with specials."""
+    """Bytes of tensors of floats of 8 to 64 bits: of few exponents, as trained weights, or any bits; with specials."""
     patterns = st.sampled_from(special_floats(dtype)) | st.integers(0, (1 << dtype.bits) - 1)
     specials = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), patterns), max_size=12)
 

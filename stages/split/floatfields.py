@@ -15,8 +15,9 @@ from pennyweight.stages.protocol import Encoded, Side, Stream, StreamSpec, check
 from pennyweight.stages.wire import read_varint, varint
 from pennyweight.types import DType, Fidelity
 
-SYMBOL_BITS = (4, 5)
-WINDOW = 16  # exponents
+PLAN_BITS = (4, 5, 16)
+KEYS = 16
+WINDOW_BITS = {4: 4, 5: 4, 6: 5}  # log2 of the exponents in a window, by what a symbol is
 MAX_WEIGHTS = 2**21  # exclusive: a patch has 21 bits for a position
 NO_LOW: Stream = np.empty(0, np.uint8)
 
@@ -28,6 +29,8 @@ class FloatFormat(enum.Enum):
     F16 = (2, 2, 5, 10, 1)
     F32 = (3, 4, 8, 23, 2)
     F64 = (4, 8, 11, 52, 6)
+    F8_E4M3 = (5, 1, 4, 3, 0)
+    F8_E5M2 = (6, 1, 5, 2, 0)
 
     def __init__(self, id: int, width: int, exponent_bits: int, mantissa_bits: int, low_bytes: int) -> None:
         self.id = id
@@ -36,9 +39,14 @@ class FloatFormat(enum.Enum):
         self.mantissa_bits = mantissa_bits
         self.low_bytes = low_bytes
 
-    def high_bits(self, symbol_bits: int) -> int:
-        """h: bits of a weight in sign_mantissa. The fifth symbol bit is the mantissa's top bit."""
-        return 1 + self.mantissa_bits - 8 * self.low_bytes - (symbol_bits - 4)
+    @property
+    def key_bits(self) -> int:
+        """Mantissa bits of a key."""
+        return min(3, self.mantissa_bits)
+
+    def low(self, symbols: int) -> int:
+        """Low bytes of a weight: the whole mantissa of F16 fits beside a key."""
+        return 0 if symbols == KEYS and self is FloatFormat.F16 else self.low_bytes
 
 
 FORMATS = {f.id: f for f in FloatFormat}
@@ -48,16 +56,20 @@ OF_DTYPE = {
     DType.F32: FloatFormat.F32,
     DType.F64: FloatFormat.F64,
     DType.C64: FloatFormat.F32,  # a pair of them
+    DType.F8_E4M3: FloatFormat.F8_E4M3,
+    DType.F8_E5M2: FloatFormat.F8_E5M2,
+    DType.F8_E4M3FNUZ: FloatFormat.F8_E4M3,  # other values, the same fields
+    DType.F8_E5M2FNUZ: FloatFormat.F8_E5M2,
 }
 
 
 @dataclass(frozen=True)
 class FloatFields:
-    """format follows from the dtype; bits, 4 or 5, is written in the plan."""
+    """format follows from the dtype; bits, 4, 5 or 16, is written in the plan. With 5, a block may take 6 instead."""
 
     id: ClassVar[int] = 3
     name: ClassVar[str] = "floatfields"
-    since: ClassVar[tuple[int, int]] = (0, 1)
+    since: ClassVar[tuple[int, int]] = (0, 2)
     fidelity: ClassVar[Fidelity] = Fidelity.LOSSLESS
 
     format: FloatFormat
@@ -65,14 +77,16 @@ class FloatFields:
 
     @property
     def outputs(self) -> Mapping[str, StreamSpec]:
-        low = {"low": StreamSpec(width=self.format.low_bytes)} if self.format.low_bytes else {}
-        exponent = StreamSpec(symbol_bits=self.bits)
+        k = self.format.low(self.bits)
+        keys = StreamSpec(width=2, mantissa_bits=self.format.key_bits)
+        exponent = keys if self.bits == KEYS else StreamSpec(symbol_bits=self.bits)
+        low = {"low": StreamSpec(width=k)} if k else {}
         return {"exponent": exponent, "sign_mantissa": StreamSpec()} | low | {"patches": StreamSpec(width=4)}
 
     @classmethod
     def bind(cls, spec: StreamSpec, params: Mapping[str, int]) -> Self:
-        if params.keys() != {"bits"} or params["bits"] not in SYMBOL_BITS:
-            raise UsageError(f"{cls.name} takes one parameter, bits: 4 or 5")
+        if params.keys() != {"bits"} or params["bits"] not in PLAN_BITS:
+            raise UsageError(f"{cls.name} takes one parameter, bits: 4, 5 or 16")
         if spec.dtype not in OF_DTYPE:
             raise UsageError(f"{cls.name} needs a tensor of {', '.join(dtype.label for dtype in OF_DTYPE)}")
         return cls(OF_DTYPE[spec.dtype], params["bits"])
@@ -87,33 +101,37 @@ class FloatFields:
         split = native.floatfields_split(src, self.format.id, self.bits)
         if split is None:
             return None
-        base, exponent, sign_mantissa, low, patches = split
-        header = bytes((self.format.id, self.bits)) + varint(base) + varint(patches.size // 4)
-        parts = (exponent, sign_mantissa, low, patches) if self.format.low_bytes else (exponent, sign_mantissa, patches)
+        symbols, base, exponent, sign_mantissa, low, patches = split
+        header = bytes((self.format.id, symbols)) + varint(base) + varint(patches.size // 4)
+        with_low = (low,) if self.format.low(self.bits) else ()
+        parts = (exponent, sign_mantissa, *with_low, patches)
         return Encoded(header, parts)
 
     @classmethod
     def from_header(cls, header: bytes, n_bytes: int, side: Side = ()) -> FloatFieldsDecoder:
-        if len(header) < 2 or header[0] not in FORMATS or header[1] not in SYMBOL_BITS:
-            raise CorruptError("floatfields: unknown format or symbol bits")
-        layout, bits = FORMATS[header[0]], header[1]
+        if len(header) < 2 or header[0] not in FORMATS or header[1] not in (*WINDOW_BITS, KEYS):
+            raise CorruptError("floatfields: unknown format or symbols")
+        layout, symbols = FORMATS[header[0]], header[1]
         base, at = read_varint(header, 2)
         n_patches, at = read_varint(header, at)
         n, rest = divmod(n_bytes, layout.width)
         if at != len(header) or rest or n >= MAX_WEIGHTS:
             raise CorruptError(f"floatfields: the header does not fit {n_bytes} bytes")
-        if base + WINDOW > 1 << layout.exponent_bits or n_patches > n:
+        if symbols == KEYS:
+            outside = base or n_patches
+        else:
+            outside = base + (1 << WINDOW_BITS[symbols]) > 1 << layout.exponent_bits or n_patches > n
+        if outside:
             raise CorruptError(f"floatfields: base {base} or {n_patches} patches out of range")
-        high_bits = layout.high_bits(bits)
-        sign_mantissa = n if high_bits == 8 else -(-n // 8) * high_bits
-        low = (n * layout.low_bytes,) if layout.low_bytes else ()
-        return FloatFieldsDecoder(layout, bits, base, (n, sign_mantissa, *low, 4 * n_patches))
+        k = layout.low(symbols)
+        low = (n * k,) if k else ()
+        return FloatFieldsDecoder(layout, symbols, base, (2 * n if symbols == KEYS else n, n, *low, 4 * n_patches))
 
 
 @dataclass(frozen=True)
 class FloatFieldsDecoder:
     format: FloatFormat
-    bits: int
+    symbols: int
     base: int
     sizes: tuple[int, ...]
 
@@ -121,6 +139,6 @@ class FloatFieldsDecoder:
         check_parts(self, parts)
         exponent, sign_mantissa, *low, patches = parts
         if not native.floatfields_merge(
-            self.format.id, self.bits, self.base, exponent, sign_mantissa, low[0] if low else NO_LOW, patches, out
+            self.format.id, self.symbols, self.base, exponent, sign_mantissa, low[0] if low else NO_LOW, patches, out
         ):
-            raise CorruptError("floatfields: a symbol or patch is out of range")
+            raise CorruptError("floatfields: a symbol, a sign_mantissa or a patch is out of range")

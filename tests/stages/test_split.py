@@ -20,6 +20,8 @@ FLOATS = {
     DType.F16: FloatFormat.F16,
     DType.F32: FloatFormat.F32,
     DType.F64: FloatFormat.F64,
+    DType.F8_E4M3: FloatFormat.F8_E4M3,
+    DType.F8_E5M2: FloatFormat.F8_E5M2,
 }
 slow = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -53,13 +55,13 @@ def test_byteplane_width_is_bounded(width: int) -> None:
 
 
 @slow
-@given(st.data(), st.sampled_from(list(FLOATS)), st.sampled_from([4, 5]))
+@given(st.data(), st.sampled_from(list(FLOATS)), st.sampled_from([4, 5, 16]))
 def test_floatfields(data: st.DataObject, dtype: DType, bits: int) -> None:
     stream = data.draw(float_streams(dtype, max_weights=300))
     check_stage(FloatFields(FLOATS[dtype], bits), [stream], max_flips=32)
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("dtype", [dtype for dtype in FLOATS if dtype is not DType.F8_E4M3])  # whose window holds all
 @pytest.mark.parametrize("bits", [4, 5])
 def test_floatfields_keeps_special_values_as_patches(dtype: DType, bits: int) -> None:
     special = np.array(special_floats(dtype), np.uint64)
@@ -70,7 +72,7 @@ def test_floatfields_keeps_special_values_as_patches(dtype: DType, bits: int) ->
     assert check_stage(stage, [stream]) == 1
     encoded = stage.encode(stream)
     assert encoded is not None
-    assert encoded.parts[-1].size > 0
+    assert (encoded.parts[-1].size > 0) == (encoded.header[1] != 6 or dtype.bits > 16 or dtype is DType.BF16)
 
 
 def test_floatfields_exact_bytes() -> None:
@@ -81,8 +83,43 @@ def test_floatfields_exact_bytes() -> None:
     assert encoded.header == bytes((1, 5)) + varint(113) + varint(1)
     exponent, sign_mantissa, patches = (part.tobytes() for part in encoded.parts)
     assert exponent == bytes((28, 30, 29, *[28] * 29, 28))
-    assert sign_mantissa == (1 << 13).to_bytes(7, "little") + bytes(28)
+    assert sign_mantissa == bytes((0, 1 << 6, *[0] * 31))
     assert patches == (32 << 11 | 255).to_bytes(4, "little")
+
+
+def test_floatfields_keys_exact_bytes() -> None:
+    # -1.9375 in BF16: sign, exponent 127, mantissa 1111000
+    encoded = FloatFields(FloatFormat.BF16, 16).encode(np.array([0xBFF8], "<u2").view(np.uint8))
+    assert encoded is not None
+    assert encoded.header == bytes((1, 16, 0, 0))
+    assert [part.tobytes() for part in encoded.parts] == [(127 << 3 | 7).to_bytes(2, "little"), b"\x18", b""]
+
+
+def _spread(n_exponents: int, outside: int) -> Stream:
+    """65,536 weights of BF16, evenly over the exponents from 100 on; `outside` of them have exponent 10."""
+    rng = np.random.default_rng(n_exponents)
+    values = rng.integers(0, 1 << 7, 65536) | (100 + rng.integers(0, n_exponents, 65536)) << 7
+    values[rng.permutation(65536)[:outside]] = 10 << 7
+    return values.astype("<u2").view(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("n_exponents", "outside", "symbols"), [(16, 0, 5), (16, 8, 5), (20, 0, 6), (32, 60, 6), (16, 600, 5)]
+)
+def test_floatfields_takes_the_cheaper_window(n_exponents: int, outside: int, symbols: int) -> None:
+    stage = FloatFields(FloatFormat.BF16, 5)
+    encoded = stage.encode(_spread(n_exponents, outside))
+    assert encoded is not None
+    assert (encoded.header[1], encoded.parts[-1].size) == (symbols, 4 * outside)
+    assert check_stage(stage, [_spread(n_exponents, outside)], max_flips=8) == 1
+
+
+@pytest.mark.parametrize(("sign_mantissa", "symbols"), [(128, 5), (32, 16), (255, 5)])
+def test_floatfields_sign_mantissa_that_lies(sign_mantissa: int, symbols: int) -> None:
+    decoder = FloatFields.from_header(bytes((1, symbols, 0, 0)), 2)
+    exponent = np.zeros(2 if symbols == 16 else 1, np.uint8)
+    with pytest.raises(CorruptError):
+        decoder.decode((exponent, np.full(1, sign_mantissa, np.uint8), np.zeros(0, np.uint8)), np.empty(2, np.uint8))
 
 
 def test_floatfields_declines() -> None:
@@ -96,8 +133,11 @@ def test_floatfields_declines() -> None:
         b"",
         b"\x01",
         b"\x00\x04\x00\x00",  # no such format
-        b"\x05\x04\x00\x00",
+        b"\x07\x04\x00\x00",
         b"\x01\x03\x00\x00",  # nor such symbols
+        b"\x01\x10\x01\x00",  # keys have no window
+        b"\x01\x10\x00\x01",  # and no patches
+        b"\x05\x06\x00\x00",  # a window of 32 of 16 exponents
         b"\x01\x04\xf1\x01\x00",  # the window ends above 255
         b"\x02\x04\x11\x00",
         b"\x01\x04\x00\x09",  # more patches than weights

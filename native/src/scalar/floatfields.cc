@@ -10,84 +10,23 @@
 namespace pennyweight {
 
 const FloatTraits* float_traits(uint8_t format) {
-    static constexpr FloatTraits kTraits[] = {{2, 8, 7, 0}, {2, 5, 10, 1}, {4, 8, 23, 2}, {8, 11, 52, 6}};
-    return format >= 1 && format <= 4 ? &kTraits[format - 1] : nullptr;
-}
-
-namespace {
-
-// Adds the exponents of n weights to four sets of counters, because neighbours often have the same exponent and an increment waits for the
-// one before it.
-template <uint32_t kBytes, uint32_t kExponentBits>
-void count_exponents(const uint8_t* src, size_t n, uint32_t* counts) {
-    constexpr uint32_t kExponents = 1u << kExponentBits;
-    const auto exponent = [src](size_t i) {  // in the top 16 bits of every format
-        return load_le<uint16_t>(src + i * kBytes + kBytes - 2) >> (15 - kExponentBits) & (kExponents - 1);
-    };
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4) {
-        ++counts[exponent(i)];
-        ++counts[kExponents + exponent(i + 1)];
-        ++counts[2 * kExponents + exponent(i + 2)];
-        ++counts[3 * kExponents + exponent(i + 3)];
-    }
-    for (; i < n; ++i) ++counts[exponent(i)];
-}
-
-void count_exponents(const uint8_t* src, const FloatTraits& traits, size_t n, uint32_t* counts) {
-    switch (traits.bytes << 8 | traits.exponent_bits) {
-        case 2 << 8 | 8: return count_exponents<2, 8>(src, n, counts);
-        case 2 << 8 | 5: return count_exponents<2, 5>(src, n, counts);
-        case 4 << 8 | 8: return count_exponents<4, 8>(src, n, counts);
-        default: return count_exponents<8, 11>(src, n, counts);
-    }
-}
-
-}  // namespace
-
-void choose_window(const uint8_t* src, const FloatTraits& traits, size_t n, uint32_t* counts, FloatParts* parts) {
-    // A sample of 1 in 8 finds nearly the same window as all weights (0.002 % of MiniLM's size) in an eighth of the time.
-    constexpr size_t kSampleFrom = 16384, kPeriod = 512, kTaken = 64;
-    const uint32_t exponents = 1u << traits.exponent_bits;
-    std::memset(counts, 0, 4 * exponents * sizeof(uint32_t));
-    const size_t period = n < kSampleFrom ? n : kPeriod, taken = n < kSampleFrom ? n : kTaken;
-    for (size_t first = 0; first < n; first += period) {
-        const uint8_t* at = src + first * traits.bytes;
-#if defined(__GNUC__)
-        // The stride defeats the hardware's prefetcher, and the block is often cold here.
-        const size_t ahead = n - first > 8 * period ? 8 * period * traits.bytes : 0;
-        for (size_t line = 0; line < kTaken * traits.bytes; line += 64) __builtin_prefetch(at + ahead + line);
-#endif
-        count_exponents(at, traits, n - first < taken ? n - first : taken, counts);
-    }
-    for (size_t e = 0; e < exponents; ++e) counts[e] += counts[exponents + e] + counts[2 * exponents + e] + counts[3 * exponents + e];
-    uint64_t inside = 0;
-    for (uint32_t e = 0; e < kWindow; ++e) inside += counts[e];
-    uint64_t most = inside;
-    uint32_t base = 0;
-    for (uint32_t b = 1; b + kWindow <= exponents; ++b) {
-        inside += uint64_t{counts[b + kWindow - 1]} - counts[b - 1];
-        if (inside > most) {
-            most = inside;
-            base = b;
-        }
-    }
-    uint32_t substitute = 0;
-    for (uint32_t i = 1; i < kWindow; ++i) {
-        if (counts[base + i] > counts[base + substitute]) substitute = i;
-    }
-    parts->base = base;
-    parts->substitute = substitute;
+    static constexpr FloatTraits kTraits[] = {{2, 8, 7, 0}, {2, 5, 10, 1}, {4, 8, 23, 2}, {8, 11, 52, 6}, {1, 4, 3, 0}, {1, 5, 2, 0}};
+    return format >= 1 && format <= 6 ? &kTraits[format - 1] : nullptr;
 }
 
 bool apply_patches(const FloatTraits& traits, size_t n, const uint8_t* patches, size_t n_patches, uint8_t* out) {
-    const uint32_t shift = 15 - traits.exponent_bits, mask = ((1u << traits.exponent_bits) - 1) << shift;
     int64_t previous = -1;
     for (size_t i = 0; i < n_patches; ++i) {
         const uint32_t patch = load_le<uint32_t>(patches + 4 * i);
         const uint32_t position = patch >> kPatchExponentBits, e = patch & ((1u << kPatchExponentBits) - 1);
         if (position <= previous || position >= n || e >> traits.exponent_bits != 0) return false;
         previous = position;
+        if (traits.bytes == 1) {
+            const uint32_t mask = ((1u << traits.exponent_bits) - 1) << traits.mantissa_bits;
+            out[position] = static_cast<uint8_t>((out[position] & ~mask) | e << traits.mantissa_bits);
+            continue;
+        }
+        const uint32_t shift = 15 - traits.exponent_bits, mask = ((1u << traits.exponent_bits) - 1) << shift;
         uint8_t* top = out + size_t{position} * traits.bytes + traits.bytes - 2;
         store_le(top, static_cast<uint16_t>((load_le<uint16_t>(top) & ~mask) | e << shift));
     }
@@ -98,10 +37,12 @@ namespace scalar {
 
 namespace {
 
-template <typename Word, uint32_t kExponentBits, uint32_t kLowBytes, bool kJoint>
+template <typename Word, uint32_t kExponentBits, uint32_t kLowBytes, uint32_t kKind>
 struct Fields {
     static constexpr uint32_t kBytes = sizeof(Word);
     static constexpr uint32_t kMantissaBits = kBytes * 8 - 1 - kExponentBits;
+    static constexpr bool kJoint = kKind == 5;
+    static constexpr uint32_t kWindow = kKind == 6 ? 32 : 16, kAlphabet = kKind == 4 ? 16 : 32;
     static constexpr uint32_t h = 1 + kMantissaBits - 8 * kLowBytes - (kJoint ? 1 : 0);
 
     static size_t split(const uint8_t* src, const FloatParts& p, size_t first, size_t n_patches, uint32_t* counts) {
@@ -136,7 +77,7 @@ struct Fields {
                 packed = 0;
             }
         }
-        for (uint32_t s = 0; s < (kJoint ? 32 : 16); ++s) counts[s] += odd_counts[s];
+        for (uint32_t s = 0; s < kAlphabet; ++s) counts[s] += odd_counts[s];
         return n_patches;
     }
 
@@ -150,7 +91,8 @@ struct Fields {
                 packed = p.high[i];
             } else if (i % 8 == 0) {
                 packed = 0;
-                for (uint32_t b = 0; b < h; ++b) packed |= uint64_t{p.high[i / 8 * h + b]} << (8 * b);
+                const size_t left = sign_mantissa_bytes(p.n - i, h);  // eight weights fill h bytes, the last few perhaps fewer
+                for (uint32_t b = 0; b < h && b < left; ++b) packed |= uint64_t{p.high[i / 8 * h + b]} << (8 * b);
             } else {
                 packed >>= h;
             }
@@ -165,19 +107,22 @@ struct Fields {
             }
             store_le(out + i * kBytes, w);
         }
-        return seen < (kJoint ? 32 : 16);
+        return seen < kAlphabet;
     }
 };
 
 template <typename Word, uint32_t kExponentBits, uint32_t kLowBytes>
 struct Format {
+    template <uint32_t kKind>
+    using Of = Fields<Word, kExponentBits, kLowBytes, kKind>;
+
     static size_t split(const uint8_t* src, const FloatParts& p, size_t first, size_t n_patches, uint32_t* counts) {
-        return p.symbol_bits == 5 ? Fields<Word, kExponentBits, kLowBytes, true>::split(src, p, first, n_patches, counts)
-                                  : Fields<Word, kExponentBits, kLowBytes, false>::split(src, p, first, n_patches, counts);
+        if (p.symbol_kind == 4) return Of<4>::split(src, p, first, n_patches, counts);
+        if (p.symbol_kind == 5) return Of<5>::split(src, p, first, n_patches, counts);
+        return Of<6>::split(src, p, first, n_patches, counts);
     }
     static bool merge(const FloatParts& p, uint8_t* out) {
-        return p.symbol_bits == 5 ? Fields<Word, kExponentBits, kLowBytes, true>::merge(p, out)
-                                  : Fields<Word, kExponentBits, kLowBytes, false>::merge(p, out);
+        return p.symbol_kind == 4 ? Of<4>::merge(p, out) : p.symbol_kind == 5 ? Of<5>::merge(p, out) : Of<6>::merge(p, out);
     }
 };
 
@@ -185,6 +130,8 @@ using BF16 = Format<uint16_t, 8, 0>;
 using F16 = Format<uint16_t, 5, 1>;
 using F32 = Format<uint32_t, 8, 2>;
 using F64 = Format<uint64_t, 11, 6>;
+using E4M3 = Format<uint8_t, 4, 0>;
+using E5M2 = Format<uint8_t, 5, 0>;
 
 }  // namespace
 
@@ -194,6 +141,8 @@ size_t split_from(const uint8_t* src, const FloatParts& parts, size_t first, siz
         case FloatFormat::kF16: return F16::split(src, parts, first, n_patches, counts);
         case FloatFormat::kF32: return F32::split(src, parts, first, n_patches, counts);
         case FloatFormat::kF64: return F64::split(src, parts, first, n_patches, counts);
+        case FloatFormat::kE4M3: return E4M3::split(src, parts, first, n_patches, counts);
+        case FloatFormat::kE5M2: return E5M2::split(src, parts, first, n_patches, counts);
     }
     return SIZE_MAX;
 }
@@ -209,6 +158,8 @@ bool merge(const FloatParts& parts, uint8_t* out) {
         case FloatFormat::kF16: return F16::merge(parts, out);
         case FloatFormat::kF32: return F32::merge(parts, out);
         case FloatFormat::kF64: return F64::merge(parts, out);
+        case FloatFormat::kE4M3: return E4M3::merge(parts, out);
+        case FloatFormat::kE5M2: return E5M2::merge(parts, out);
     }
     return false;
 }
@@ -227,10 +178,10 @@ void finish_bf16(BF16Block& block, const Progress& done) {
     uint8_t symbols[kGroup];
     FloatParts parts{};
     parts.format = FloatFormat::kBF16;
-    parts.symbol_bits = block.table->bits;
+    parts.symbol_kind = block.table->bits;
     parts.base = block.base;
     parts.symbols = symbols;
-    const uint32_t h = parts.symbol_bits == 5 ? 7 : 8;
+    const uint32_t h = parts.symbol_kind == 5 ? 7 : 8;
     for (size_t i = first; i < block.n; i += kGroup) {
         parts.n = block.n - i < kGroup ? block.n - i : kGroup;
         // merge only reads the sign_mantissa that its n weights fill

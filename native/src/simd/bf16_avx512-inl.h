@@ -222,8 +222,8 @@ size_t split_bf16(const uint8_t* src, const FloatParts& p, uint32_t* symbol_coun
 }
 
 inline size_t split(const uint8_t* src, const FloatParts& parts, uint32_t* symbol_counts) {
-    if (parts.format != FloatFormat::kBF16) return scalar::split(src, parts, symbol_counts);
-    return parts.symbol_bits == 5 ? split_bf16<5>(src, parts, symbol_counts) : split_bf16<4>(src, parts, symbol_counts);
+    if (parts.format != FloatFormat::kBF16 || parts.symbol_kind == 6) return scalar::split(src, parts, symbol_counts);
+    return parts.symbol_kind == 5 ? split_bf16<5>(src, parts, symbol_counts) : split_bf16<4>(src, parts, symbol_counts);
 }
 
 }  // namespace pennyweight::avx512

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pennyweight.native._core import (
+    bitpack_pack,
+    bitpack_part_bytes,
+    bitpack_unpack,
     byteplane_merge,
     byteplane_split,
     decode_blocks,
@@ -21,6 +24,9 @@ from pennyweight.native._core import (
 )
 
 __all__ = [
+    "bitpack_pack",
+    "bitpack_part_bytes",
+    "bitpack_unpack",
     "byteplane_merge",
     "byteplane_split",
     "decode_blocks",

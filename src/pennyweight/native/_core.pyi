@@ -33,12 +33,21 @@ def byteplane_split(src: Buffer, width: int) -> U8:
 def byteplane_merge(planes: Buffer, width: int, out: Buffer) -> None:
     """The inverse of byteplane_split."""
 
-def floatfields_split(src: Buffer, format: int, symbol_bits: int) -> tuple[int, U8, U8, U8, U8] | None:
-    """(base, exponent, sign_mantissa, low, patches), or None where more than one weight in 32 would need a patch."""
+def bitpack_pack(src: Buffer, width: int) -> tuple[int, bytes, U8] | None:
+    """(h, runs as in the header, the part), or None where the stage declines."""
+
+def bitpack_part_bytes(runs: bytes, n: int, h: int) -> int | None:
+    """Bytes of the part of n elements, or None where the runs break the page."""
+
+def bitpack_unpack(runs: bytes, bits: Buffer, width: int, h: int, out: Buffer) -> None:
+    """The inverse of bitpack_pack; the part must have the bytes that bitpack_part_bytes says."""
+
+def floatfields_split(src: Buffer, format: int, bits: int) -> tuple[int, int, U8, U8, U8, U8] | None:
+    """(symbols, base, exponent, sign_mantissa, low, patches), or None where more than one weight in 32 would need a patch."""
 
 def floatfields_merge(
     format: int,
-    symbol_bits: int,
+    symbols: int,
     base: int,
     exponent: Buffer,
     sign_mantissa: Buffer,
@@ -54,11 +63,14 @@ def huffman_encode(src: Buffer) -> tuple[bytes, tuple[int, int, int, int], U8] |
     """(lengths of codes, 256 bytes; bytes of the four streams; the streams), or None with fewer than two distinct bytes."""
 
 def huffman_decode(lengths: bytes, sizes: tuple[int, int, int, int], payload: Buffer, out: Buffer) -> bool: ...
-def encode_float_blocks(src: Buffer, sizes: Sequence[int], format: int, symbol_bits: int, dst: Buffer) -> list[int]:
-    """Fast path of ``floatfields[bits=symbol_bits](exponent: rans)`` for blocks that follow each other in src.
+def encode_float_blocks(
+    src: Buffer, sizes: Sequence[int], format: int, bits: int, sign_mantissa: int, low: int, dst: Buffer
+) -> list[int]:
+    """Fast path of ``floatfields[bits=bits](exponent: rans, ...)``, bits 4 or 5, for blocks that follow each other in src.
 
-    Writes whole frames, one after the other, to dst (at least len(src) bytes) and returns the bytes of each: exactly what the
-    staged path writes; 0 where a stage declined, the rans node is not smaller than the stored symbols, or the frame not smaller than its block.
+    sign_mantissa and low say how their streams are planned: 0 store, 1 bitpack, 2 rans, 3 rans or else bitpack. Writes whole frames, one
+    after the other, to dst (at least len(src) bytes) and returns the bytes of each: exactly what the staged path writes; 0 where a stage
+    declined, a node is not smaller than its stream stored, the frame not smaller than its block, or alternatives must be compared.
     """
 
 def decode_blocks(
