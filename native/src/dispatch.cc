@@ -11,7 +11,7 @@ namespace pennyweight {
 
 const Kernels& scalar_kernels() {
     static constexpr Kernels kTable = {
-        "scalar",        scalar::split,  scalar::merge, scalar::rans_encode, scalar::rans_decode, scalar::decode_bf16,
+        "scalar",        scalar::split,  scalar::merge, scalar::rans_encode, scalar::rans_decode, scalar::decode_float,
         byteplane_split, byteplane_merge};
     return kTable;
 }

@@ -1,5 +1,5 @@
-// Which exponents a block's symbols cover, and whether a symbol spends its fifth bit on the mantissa or on more exponents: the encoder's rules of
-// stages/split/floatfields.md.
+// Which exponents a block's symbols cover, and whether a symbol spends its fifth bit on the mantissa or on more exponents: the encoder's
+// rules of stages/split/floatfields.md.
 #include <cstring>
 
 #include "pennyweight/bytes.h"

@@ -105,13 +105,14 @@ struct Batch {
         size_t order[kBatch];
         std::iota(order, order + n, size_t{0});
         std::stable_sort(order, order + n, [this](size_t a, size_t b) { return frames[a].parts.n > frames[b].parts.n; });
-        BF16Block blocks[kBatch];
+        FloatBlock blocks[kBatch];
         for (size_t i = 0; i < n; ++i) {
             const FloatFrame& f = frames[order[i]];
-            blocks[i] = {&f.table,     f.payload, f.payload + kStateBytes, f.n_words, f.parts.high, f.end,
-                         f.parts.base, f.parts.n, out[order[i]],           false};
+            blocks[i] = {FloatFormat::kBF16, f.parts.symbol_kind, &f.table, f.payload, f.payload + kStateBytes,
+                         f.n_words,          f.parts.high,        nullptr,  f.end,     f.parts.base,
+                         f.parts.n,          out[order[i]],       false};
         }
-        kernels.decode_bf16(blocks, n, stream);
+        kernels.decode_float(blocks, n, stream);
         for (size_t i = 0; i < n; ++i) *decoded[order[i]] = blocks[i].ok && patch(frames[order[i]], out[order[i]]);
         n = 0;
     }

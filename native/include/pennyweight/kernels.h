@@ -12,18 +12,21 @@
 
 namespace pennyweight {
 
-// One BF16 block whose exponents are rANS-coded and whose sign and mantissa are stored: decoded in one pass.
-struct BF16Block {
+// One block of floats whose exponents are rANS-coded and whose other bits stand as they are: decoded in one pass.
+struct FloatBlock {
+    FloatFormat format;     // BF16, F16 or F32
+    uint32_t symbols;       // 4, 5 or 6
     const RansTable* table;
-    const uint8_t* states;       // 32 u32
-    const uint8_t* words;        // n_words u16
+    const uint8_t* states;  // 32 u32
+    const uint8_t* words;   // n_words u16
     size_t n_words;
-    const uint8_t* high;         // sign_mantissa
-    const uint8_t* readable;     // end of the memory that may be read from `words` and `high` on
+    const uint8_t* high;    // sign_mantissa, packed; two bytes behind it and 64 before it may be read
+    const uint8_t* low;     // k bytes for each weight; nullptr where k is 0
+    const uint8_t* readable;  // end of the memory that may be read from `words` on
     uint32_t base;
-    size_t n;                    // weights
-    uint8_t* out;                // 2 n bytes
-    bool ok;                     // result: words used up, all states back at L
+    size_t n;      // weights
+    uint8_t* out;  // as many bytes as they have
+    bool ok;       // result: words used up, all states back at L
 };
 
 struct RansEncodeJob {
@@ -49,9 +52,9 @@ struct Kernels {
     void (*rans_encode)(RansEncodeJob* jobs, size_t n_jobs);
     bool (*rans_decode)(const RansTable& table, const uint8_t* payload, size_t n_words, uint8_t* out, size_t n);
 
-    // Patches apart. All blocks have the same alphabet, larger ones first. `stream`: write around the cache (for outputs that are not read
-    // soon).
-    void (*decode_bf16)(BF16Block* blocks, size_t n_blocks, bool stream);
+    // Patches apart. All blocks have the same format and symbols, larger ones first. `stream`: write around the cache (for outputs that are
+    // not read soon).
+    void (*decode_float)(FloatBlock* blocks, size_t n_blocks, bool stream);
 
     void (*byteplane_split)(const uint8_t* src, size_t n_bytes, size_t width, uint8_t* dst);
     void (*byteplane_merge)(const uint8_t* planes, size_t n_bytes, size_t width, uint8_t* dst);

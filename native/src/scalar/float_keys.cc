@@ -15,7 +15,8 @@ struct Keys {
     static constexpr uint32_t kMiddle = kShift - 8 * kLowBytes;  // mantissa bits in sign_mantissa
     static constexpr uint32_t kKeyMask = (1u << (kExponentBits + kInKey)) - 1, kMiddleMask = (1u << kMiddle) - 1;
 
-    static void split(const uint8_t* __restrict src, size_t n, uint8_t* __restrict keys, uint8_t* __restrict high, uint8_t* __restrict low) {
+    static void split(const uint8_t* __restrict src, size_t n, uint8_t* __restrict keys, uint8_t* __restrict high,
+                      uint8_t* __restrict low) {
         for (size_t i = 0; i < n; ++i) {
             const Word w = load_le<Word>(src + i * kBytes);
             store_le(keys + 2 * i, static_cast<uint16_t>(w >> kShift & kKeyMask));

@@ -164,41 +164,5 @@ bool merge(const FloatParts& parts, uint8_t* out) {
     return false;
 }
 
-void finish_bf16(BF16Block& block, const Progress& done) {
-    const uint8_t* words_end = block.words + 2 * block.n_words;
-    const size_t first = done.groups_done * kGroup;
-    block.ok = false;
-    if (done.words > words_end) return;
-    if (first >= block.n) {
-        block.ok = stream_ended(done.x, done.words, words_end);
-        return;
-    }
-    RansDecoder decoder;
-    decoder.start(*block.table, done.x, done.words, words_end);
-    uint8_t symbols[kGroup];
-    FloatParts parts{};
-    parts.format = FloatFormat::kBF16;
-    parts.symbol_kind = block.table->bits;
-    parts.base = block.base;
-    parts.symbols = symbols;
-    const uint32_t h = parts.symbol_kind == 5 ? 7 : 8;
-    for (size_t i = first; i < block.n; i += kGroup) {
-        parts.n = block.n - i < kGroup ? block.n - i : kGroup;
-        // merge only reads the sign_mantissa that its n weights fill
-        parts.high = const_cast<uint8_t*>(block.high) + i / 8 * h;
-        if (!decoder.group(symbols, parts.n)) return;
-        BF16::merge(parts, block.out + 2 * i);
-    }
-    block.ok = decoder.finished();
-}
-
-void decode_bf16(BF16Block* blocks, size_t n_blocks, bool /*stream*/) {
-    for (size_t b = 0; b < n_blocks; ++b) {
-        Progress nothing_done;
-        nothing_done.start(blocks[b].states, blocks[b].words, blocks[b].readable);
-        finish_bf16(blocks[b], nothing_done);
-    }
-}
-
 }  // namespace scalar
 }  // namespace pennyweight

@@ -44,8 +44,8 @@ void rans_encode(RansEncodeJob* jobs, size_t n_jobs);
 bool rans_decode(const RansTable& table, const uint8_t* payload, size_t n_words, uint8_t* out, size_t n);
 // Finishes a stream from the groups that are done; checks its end.
 bool finish_symbols(const RansTable& table, const Progress& done, const uint8_t* words_end, uint8_t* out, size_t n);
-void decode_bf16(BF16Block* blocks, size_t n_blocks, bool stream);
+void decode_float(FloatBlock* blocks, size_t n_blocks, bool stream);
 // Finishes a block from the groups that are done, and says in it whether its end is right.
-void finish_bf16(BF16Block& block, const Progress& done);
+void finish_float(FloatBlock& block, const Progress& done);
 
 }  // namespace pennyweight::scalar

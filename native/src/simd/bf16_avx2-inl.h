@@ -38,7 +38,7 @@ struct Merge {
 // kN blocks in step, so that one's states are computed while the other's wait. Stops before `groups` if a block comes near the end of its
 // readable memory; every block has then done the same number of groups.
 template <uint32_t kBits, size_t kN>
-void decode_interleaved(const BF16Block* blocks, Progress* progress, size_t groups) {
+void decode_interleaved(const FloatBlock* blocks, Progress* progress, size_t groups) {
     constexpr size_t kHighBytes = kBits == 5 ? 14 : 16;  // of 16 weights
     Buckets<kBits> buckets[kN];
     Merge<kBits> merge[kN];
@@ -75,18 +75,19 @@ void decode_interleaved(const BF16Block* blocks, Progress* progress, size_t grou
 }
 
 template <uint32_t kBits>
-void decode_batch(BF16Block* blocks, size_t n_blocks) {
+void decode_batch(FloatBlock* blocks, size_t n_blocks) {
     for (; n_blocks > 2; blocks += 2, n_blocks -= 2) decode_batch<kBits>(blocks, 2);
     Progress progress[2];
     for (size_t b = 0; b < n_blocks; ++b) progress[b].start(blocks[b].states, blocks[b].words, blocks[b].readable);
     // Larger blocks come first: when the smaller is done the other goes on.
     if (n_blocks == 2) decode_interleaved<kBits, 2>(blocks, progress, blocks[1].n / kGroup);
     decode_interleaved<kBits, 1>(blocks, progress, blocks[0].n / kGroup);
-    for (size_t b = 0; b < n_blocks; ++b) scalar::finish_bf16(blocks[b], progress[b]);
+    for (size_t b = 0; b < n_blocks; ++b) scalar::finish_float(blocks[b], progress[b]);
 }
 
 // Writes through the cache whatever is asked: 32-byte writes around it gained 3 % with 16 symbols and lost 15 % with 32.
-inline void decode_bf16(BF16Block* blocks, size_t n_blocks, bool /*stream*/) {
+inline void decode_float(FloatBlock* blocks, size_t n_blocks, bool stream) {
+    if (blocks[0].format != FloatFormat::kBF16) return scalar::decode_float(blocks, n_blocks, stream);
     blocks[0].table->bits == 5 ? decode_batch<5>(blocks, n_blocks) : decode_batch<4>(blocks, n_blocks);
 }
 

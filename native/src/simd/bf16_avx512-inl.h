@@ -72,7 +72,7 @@ struct Merge {
 // kN blocks in step: one alone waits for its own states most of the time. Stops before `groups` if a block comes near the end of its
 // readable memory; every block has then done the same number of groups.
 template <uint32_t kBits, size_t kN, bool kStream>
-void decode_interleaved(const BF16Block* blocks, Progress* progress, size_t groups) {
+void decode_interleaved(const FloatBlock* blocks, Progress* progress, size_t groups) {
     constexpr size_t kHighBytes = Merge<kBits>::kHighBytes;
     const Merge<kBits> merge;
     Buckets<kBits> buckets[kN];
@@ -120,7 +120,7 @@ void decode_interleaved(const BF16Block* blocks, Progress* progress, size_t grou
 }
 
 template <uint32_t kBits, bool kStream>
-void decode_batch(BF16Block* blocks, size_t n_blocks) {
+void decode_batch(FloatBlock* blocks, size_t n_blocks) {
     // With 32 symbols four blocks need more than the 32 registers and were slower than three.
     constexpr size_t kMost = kBits == 5 ? 3 : 4;
     for (; n_blocks > kMost; blocks += kMost, n_blocks -= kMost) decode_batch<kBits, kStream>(blocks, kMost);
@@ -137,10 +137,11 @@ void decode_batch(BF16Block* blocks, size_t n_blocks) {
     if (n_blocks >= 3) decode_interleaved<kBits, 3, kStream>(blocks, progress, groups[2]);
     if (n_blocks >= 2) decode_interleaved<kBits, 2, kStream>(blocks, progress, groups[1]);
     decode_interleaved<kBits, 1, kStream>(blocks, progress, groups[0]);
-    for (size_t b = 0; b < n_blocks; ++b) scalar::finish_bf16(blocks[b], progress[b]);
+    for (size_t b = 0; b < n_blocks; ++b) scalar::finish_float(blocks[b], progress[b]);
 }
 
-inline void decode_bf16(BF16Block* blocks, size_t n_blocks, bool stream) {
+inline void decode_float(FloatBlock* blocks, size_t n_blocks, bool stream) {
+    if (blocks[0].format != FloatFormat::kBF16) return scalar::decode_float(blocks, n_blocks, stream);
     for (size_t b = 0; b < n_blocks; ++b) stream &= reinterpret_cast<uintptr_t>(blocks[b].out) % 64 == 0;
     const bool joint = blocks[0].table->bits == 5;
     if (stream) {

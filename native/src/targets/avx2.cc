@@ -11,7 +11,7 @@ const Kernels* avx2_kernels() {
                                        scalar::merge,
                                        scalar::rans_encode,
                                        avx2::rans_decode,
-                                       avx2::decode_bf16,
+                                       avx2::decode_float,
                                        avx2::byteplane_split,
                                        avx2::byteplane_merge};
     return &kTable;

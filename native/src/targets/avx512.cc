@@ -10,7 +10,7 @@ const Kernels* avx512_kernels() {
                                        scalar::merge,
                                        avx512::rans_encode,
                                        avx512::rans_decode,
-                                       avx512::decode_bf16,
+                                       avx512::decode_float,
                                        avx512::byteplane_split,
                                        avx512::byteplane_merge};
     return &kTable;
