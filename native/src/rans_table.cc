@@ -102,6 +102,7 @@ void build_rans_encode_table(const RansTable& table, RansEncodeTable* encode) {
         for (uint32_t o = 0; o < table.threshold[b]; ++o) own[o] = static_cast<uint16_t>(o << bits | b);
         for (uint32_t o = table.threshold[b]; o < bucket; ++o) other[o] = static_cast<uint16_t>(o << bits | b);
     }
+    if (alphabet > kSmallAlphabet) return;
     uint32_t n = 0;
     const auto add = [&](uint32_t at, uint32_t first_offset, uint32_t b) {
         encode->segment_start[n] = static_cast<uint16_t>(at);

@@ -1,4 +1,4 @@
-// rANS over 16 or 32 symbols, 32 lanes, slots in alias order: stages/entropy/rans.md, whose words are used here.
+// rANS over 16, 32 or 256 symbols, 32 lanes, slots in alias order: stages/entropy/rans.md, whose words are used here.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,8 @@ inline constexpr uint32_t kGroup = 128;           // symbols of one group: 32 la
 inline constexpr uint32_t kSlotBits = 12;         // log2 of the sum of all frequencies
 inline constexpr uint32_t kSlots = 1u << kSlotBits;
 inline constexpr uint32_t kLowerBound = 1u << 16;  // L: a state is in [L, 2^32)
-inline constexpr uint32_t kMaxAlphabet = 32;
+inline constexpr uint32_t kMaxAlphabet = 256;
+inline constexpr uint32_t kSmallAlphabet = 32;  // the largest whose buckets fit in vector registers
 inline constexpr size_t kStateBytes = kLanes * 4;
 
 // What both sides derive from the frequencies. A full bucket (threshold == bucket size) has itself as alias and adjust 0,
@@ -41,7 +42,7 @@ bool read_frequencies(const uint8_t* src, size_t n_bytes, uint32_t bits, uint16_
 // The inverse of the slots. With p = start[symbol] + rank, the slot is slots[p], and also (p << bits) + segment_offset[i] mod 2^16 for the
 // last segment i that starts at or below p: within a bucket's own part, or its alias's, ranks and offsets run in step.
 struct RansEncodeTable {
-    static constexpr uint32_t kMaxSegments = 2 * kMaxAlphabet;
+    static constexpr uint32_t kMaxSegments = 2 * kSmallAlphabet;
 
     uint32_t bits;
     uint16_t frequency[kMaxAlphabet];
@@ -50,7 +51,8 @@ struct RansEncodeTable {
     // exact.
     uint64_t reciprocal[kMaxAlphabet];
     uint16_t slots[kSlots];
-    uint16_t segment_start[kMaxSegments];  // ascending from 0; 65535 where there are fewer
+    // Of the small alphabets only. Ascending from 0; 65535 where there are fewer.
+    uint16_t segment_start[kMaxSegments];
     uint16_t segment_offset[kMaxSegments];
 };
 

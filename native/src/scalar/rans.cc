@@ -7,22 +7,20 @@
 
 namespace pennyweight::scalar {
 
-namespace {
-
-// Slot z of the page as one word: symbol << 24 | frequency << 12 | rank. Expanding the slots once per stream costs 4096 steps and
-// makes a symbol one lookup; without vectors that pays from a few thousand symbols on, and keeps this loop the short one.
 void expand_slots(const RansTable& table, uint32_t* slots) {
-    const uint32_t alphabet_mask = (1u << table.bits) - 1;
-    for (uint32_t z = 0; z < kSlots; ++z) {
-        const uint32_t b = z & alphabet_mask, o = z >> table.bits;
-        const bool own = o < table.threshold[b];
-        const uint32_t s = own ? b : table.alias[b];
-        const uint32_t rank = own ? o : static_cast<uint32_t>(static_cast<int32_t>(o) + table.adjust[b]);
-        slots[z] = s << 24 | static_cast<uint32_t>(table.frequency[s]) << 12 | rank;
+    const uint32_t alphabet = 1u << table.bits;
+    uint32_t own[kMaxAlphabet], other[kMaxAlphabet], threshold[kMaxAlphabet];
+    for (uint32_t b = 0; b < alphabet; ++b) {
+        const auto symbol = [&table](uint32_t s) { return s << 24 | static_cast<uint32_t>(table.frequency[s]) << 12; };
+        own[b] = symbol(b);
+        other[b] =
+            symbol(table.alias[b]) + static_cast<uint32_t>(static_cast<int32_t>(table.adjust[b]));  // with o added it is no longer negative
+        threshold[b] = table.threshold[b];
+    }
+    for (uint32_t o = 0; o < kSlots >> table.bits; ++o, slots += alphabet) {
+        for (uint32_t b = 0; b < alphabet; ++b) slots[b] = (o < threshold[b] ? own[b] : other[b]) + o;
     }
 }
-
-}  // namespace
 
 void RansDecoder::start(const RansTable& table, const uint32_t* states, const uint8_t* first_word, const uint8_t* end) {
     expand_slots(table, slots);
@@ -31,20 +29,49 @@ void RansDecoder::start(const RansTable& table, const uint32_t* states, const ui
     words_end = end;
 }
 
+namespace {
+
+// One symbol of every lane; at least 32 words must be left. Loops over all lanes, one for each kind of work, so that a compiler makes
+// vectors of what is arithmetic and only the lookups stay single: 1.6 times as fast as lane after lane. acc takes the symbol at its top.
+inline const uint8_t* step(const uint32_t* slots, uint32_t* x, uint32_t* acc, const uint8_t* words) {
+    uint32_t slot[kLanes], word[kLanes];
+    uint8_t refill[kLanes];
+    for (uint32_t l = 0; l < kLanes; l += 2) {  // two states in one load
+        const uint64_t pair = uint64_t{x[l + 1]} << 32 | x[l];
+        slot[l] = slots[pair & (kSlots - 1)];
+        slot[l + 1] = slots[pair >> 32 & (kSlots - 1)];
+    }
+    for (uint32_t l = 0; l < kLanes; ++l) {
+        acc[l] = acc[l] >> 8 | (slot[l] & 0xff000000u);
+        x[l] = (slot[l] >> 12 & 0xfff) * (x[l] >> kSlotBits) + (slot[l] & 0xfff);
+    }
+    for (uint32_t l = 0; l < kLanes; ++l) refill[l] = x[l] < kLowerBound;
+    for (uint32_t l = 0; l < kLanes; l += 8) {
+        // Byte k of the product is twice the number of refills in lanes l to l + k. No branch, which nothing could predict, and the chain
+        // from word to word is one addition for eight lanes.
+        uint64_t used = load_le<uint64_t>(refill + l) * 0x0202020202020202u;
+        word[l] = load_le<uint16_t>(words);
+        for (uint32_t k = 1; k < 8; ++k, used >>= 8) word[l + k] = load_le<uint16_t>(words + static_cast<uint8_t>(used));
+        words += used;
+    }
+    for (uint32_t l = 0; l < kLanes; ++l) x[l] = x[l] < kLowerBound ? x[l] << 16 | word[l] : x[l];
+    return words;
+}
+
+}  // namespace
+
+// Tried and lost, in units of lane after lane with the refill as arithmetic: 64-bit slots with their fields apart 1.1, four words to a load
+// and shifted out 1.25, two lanes to a load of words 1.05, conditional moves 0.6.
 bool RansDecoder::group(uint8_t* out, size_t n) {
-    // A whole group takes at most a word a symbol: with as many left nothing need be checked, and the refill, which no branch predictor can
-    // guess, becomes arithmetic.
+    // A whole group takes at most a word a symbol: with as many left nothing need be checked.
     if (n == kGroup && words_end - words >= static_cast<ptrdiff_t>(2 * kGroup)) {
-        for (uint32_t t = 0; t < 4; ++t) {
-            for (uint32_t l = 0; l < kLanes; ++l) {
-                const uint32_t slot = slots[x[l] & (kSlots - 1)];
-                out[4 * l + t] = static_cast<uint8_t>(slot >> 24);
-                const uint32_t next = (slot >> 12 & 0xfff) * (x[l] >> kSlotBits) + (slot & 0xfff);
-                const uint32_t refill = next < kLowerBound;
-                x[l] = next << (16 * refill) | (load_le<uint16_t>(words) & (0 - refill));
-                words += 2 * refill;
-            }
-        }
+        uint32_t acc[kLanes] = {}, state[kLanes];  // a copy: the compiler then knows that slots are none of its elements
+        std::memcpy(state, x, sizeof(x));
+        const uint8_t* at = words;
+        for (uint32_t t = 0; t < 4; ++t) at = step(slots, state, acc, at);
+        std::memcpy(x, state, sizeof(x));
+        words = at;
+        for (uint32_t l = 0; l < kLanes; ++l) store_le(out + 4 * l, acc[l]);
         return true;
     }
     for (uint32_t t = 0; t < 4; ++t) {

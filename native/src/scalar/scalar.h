@@ -5,6 +5,10 @@
 
 namespace pennyweight::scalar {
 
+// Slot z of rans.md as one word, symbol << 24 | frequency << 12 | rank, for all 4096: a symbol is then one lookup. Without vectors that pays
+// from a few thousand symbols on, and with 256 symbols everywhere.
+void expand_slots(const RansTable& table, uint32_t* slots);
+
 // Decodes group by group with every read checked. 16 KiB: keep it out of loops over small things.
 struct RansDecoder {
     uint32_t x[kLanes];

@@ -61,7 +61,7 @@ struct Buckets {
     ByteLookup<kBits> threshold, alias, adjust_low, adjust_high, frequency_low, frequency_high;
 
     void load(const RansTable& table) {
-        uint8_t bytes[6][kMaxAlphabet];
+        uint8_t bytes[6][kSmallAlphabet];
         for (uint32_t b = 0; b < 1u << kBits; ++b) {
             const uint16_t adjust = static_cast<uint16_t>(table.adjust[b]);
             bytes[0][b] = static_cast<uint8_t>(table.threshold[b]);  // a full bucket of 256 becomes 0: its alias is itself
@@ -167,15 +167,51 @@ void decode_groups(const RansTable& table, Progress& p, size_t groups, uint8_t* 
     p.words = words;
 }
 
+// Four words as a vector, in two levels of unpacking.
+__attribute__((always_inline)) inline __m128i four(const uint32_t* slots, const uint32_t* at) {
+    const auto one = [&](int i) { return _mm_cvtsi32_si128(static_cast<int>(slots[at[i]])); };
+    return _mm_unpacklo_epi64(_mm_unpacklo_epi32(one(0), one(1)), _mm_unpacklo_epi32(one(2), one(3)));
+}
+
+// 256 symbols: all slots in memory.
+inline void decode_byte_groups(const RansTable& table, Progress& p, size_t groups, uint8_t* out) {
+    uint32_t slots[kSlots];
+    scalar::expand_slots(table, slots);
+    const __m256i low = _mm256_set1_epi32(kSlots - 1), top = _mm256_set1_epi32(static_cast<int>(0xff000000u));
+    __m256i x[4];
+    load_states(p, x);
+    const uint8_t* words = p.words;
+    for (; p.groups_done < groups && p.readable - words >= Progress::kRoom; ++p.groups_done) {
+        __m256i symbols[4] = {};  // of each lane a dword, the first in its lowest byte
+#pragma GCC unroll 4
+        for (int t = 0; t < 4; ++t) {
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; ++i) {
+                alignas(32) uint32_t at[8];
+                _mm256_store_si256(reinterpret_cast<__m256i*>(at), _mm256_and_si256(x[i], low));
+                const __m256i slot = _mm256_set_m128i(four(slots, at + 4), four(slots, at));
+                symbols[i] = _mm256_or_si256(_mm256_srli_epi32(symbols[i], 8), _mm256_and_si256(slot, top));
+                const __m256i frequency = _mm256_and_si256(_mm256_srli_epi32(slot, 12), low), rank = _mm256_and_si256(slot, low);
+                x[i] = Buckets<4>::advance(x[i], frequency, rank, words);
+            }
+        }
+        for (int i = 0; i < 4; ++i) {
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + p.groups_done * kGroup + 32 * i), symbols[i]);
+        }
+    }
+    save_states(p, x);
+    p.words = words;
+}
+
 inline bool rans_decode(const RansTable& table, const uint8_t* payload, size_t n_words, uint8_t* out, size_t n) {
     if (!scalar::states_valid(payload)) return false;
     Progress p;
     const uint8_t* words_end = payload + kStateBytes + 2 * n_words;
     p.start(payload, payload + kStateBytes, words_end);
-    if (table.bits == 4) {
-        decode_groups<4>(table, p, n / kGroup, out);
-    } else {
-        decode_groups<5>(table, p, n / kGroup, out);
+    switch (table.bits) {
+        case 4: decode_groups<4>(table, p, n / kGroup, out); break;
+        case 5: decode_groups<5>(table, p, n / kGroup, out); break;
+        default: decode_byte_groups(table, p, n / kGroup, out);
     }
     return scalar::finish_symbols(table, p, words_end, out, n);
 }

@@ -25,6 +25,14 @@ struct Lookup {
     }
 };
 
+__attribute__((always_inline)) inline void refill(__m512i& x, const uint8_t*& words) {
+    const __mmask16 low = _mm512_cmplt_epu32_mask(x, _mm512_set1_epi32(kLowerBound));
+    const __m512i next = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(words)));
+    const __m512i fresh = _mm512_maskz_expand_epi32(low, next);
+    x = _mm512_or_si512(_mm512_mask_slli_epi32(x, low, x, 16), fresh);
+    words += 2 * _mm_popcnt_u32(low);
+}
+
 template <uint32_t kBits>
 struct Buckets {
     Lookup<kBits> edge;       // (threshold - 1) << bits | alias, signed
@@ -32,7 +40,7 @@ struct Buckets {
     Lookup<kBits> frequency;
 
     void load(const RansTable& table) {
-        uint32_t e[kMaxAlphabet], a[kMaxAlphabet], f[kMaxAlphabet];
+        uint32_t e[kSmallAlphabet], a[kSmallAlphabet], f[kSmallAlphabet];
         for (uint32_t b = 0; b < 1u << kBits; ++b) {
             e[b] = ((static_cast<uint32_t>(table.threshold[b]) - 1) << kBits) | table.alias[b];
             a[b] = static_cast<uint32_t>(static_cast<int32_t>(table.adjust[b]));
@@ -52,16 +60,29 @@ struct Buckets {
         rank = _mm512_mask_add_epi32(rank, other, rank, adjust[x]);
         const __m512i symbol = _mm512_mask_mov_epi32(x, other, edges);
         x = _mm512_add_epi32(_mm512_mullo_epi32(frequency[symbol], _mm512_srli_epi32(x, kSlotBits)), rank);
-        const __mmask16 refill = _mm512_cmplt_epu32_mask(x, _mm512_set1_epi32(kLowerBound));
-        const __m512i next = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(words)));
-        const __m512i fresh = _mm512_maskz_expand_epi32(refill, next);
-        x = _mm512_or_si512(_mm512_mask_slli_epi32(x, refill, x, 16), fresh);
-        words += 2 * _mm_popcnt_u32(refill);
+        refill(x, words);
         return symbol;
     }
 };
 
 using scalar::Progress;
+
+// The same for 256 symbols, with all slots in memory.
+template <>
+struct Buckets<8> {
+    uint32_t slots[kSlots];
+
+    void load(const RansTable& table) { scalar::expand_slots(table, slots); }
+
+    __attribute__((always_inline)) __m512i step(__m512i& x, const uint8_t*& words) const {
+        const __m512i low = _mm512_set1_epi32(kSlots - 1);
+        const __m512i slot = _mm512_i32gather_epi32(_mm512_and_si512(x, low), slots, 4);
+        const __m512i frequency = _mm512_and_si512(_mm512_srli_epi32(slot, 12), low), rank = _mm512_and_si512(slot, low);
+        x = _mm512_add_epi32(_mm512_mullo_epi32(frequency, _mm512_srli_epi32(x, kSlotBits)), rank);
+        refill(x, words);
+        return _mm512_srli_epi32(slot, 24);
+    }
+};
 
 template <uint32_t kBits>
 void decode_groups(const RansTable& table, Progress& p, size_t groups, uint8_t* out) {
@@ -89,10 +110,10 @@ inline bool rans_decode(const RansTable& table, const uint8_t* payload, size_t n
     Progress p;
     const uint8_t* words_end = payload + kStateBytes + 2 * n_words;
     p.start(payload, payload + kStateBytes, words_end);
-    if (table.bits == 4) {
-        decode_groups<4>(table, p, n / kGroup, out);
-    } else {
-        decode_groups<5>(table, p, n / kGroup, out);
+    switch (table.bits) {
+        case 4: decode_groups<4>(table, p, n / kGroup, out); break;
+        case 5: decode_groups<5>(table, p, n / kGroup, out); break;
+        default: decode_groups<8>(table, p, n / kGroup, out);
     }
     return scalar::finish_symbols(table, p, words_end, out, n);
 }

@@ -12,8 +12,50 @@
 
 namespace pennyweight::avx512 {
 
+struct Words {
+    alignas(64) uint16_t value[32];
+};
+constexpr Words word_sequence(uint32_t first, uint32_t step) {
+    Words w{};
+    for (uint32_t i = 0; i < 32; ++i) w.value[i] = static_cast<uint16_t>(first + step * i);
+    return w;
+}
+inline constexpr Words kEven = word_sequence(0, 2), kOdd = word_sequence(1, 2), kIota = word_sequence(0, 1);
+
+// What the tables share: steps on 32 states, 16 in a and 16 in b.
+struct EncodeLanes {
+    __attribute__((always_inline)) static __m512i low_half(__m512i v) { return _mm512_cvtepu16_epi32(_mm512_castsi512_si256(v)); }
+    __attribute__((always_inline)) static __m512i high_half(__m512i v) { return _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(v, 1)); }
+
+    // Makes room for symbols of frequencies fa and fb: the low halves of states that would overflow become words.
+    __attribute__((always_inline)) static void spill(__m512i& a, __m512i& b, __m512i fa, __m512i fb, uint8_t*& words) {
+        const __mmask16 spill_a = _mm512_cmpge_epu32_mask(a, _mm512_slli_epi32(fa, 20));
+        const __mmask16 spill_b = _mm512_cmpge_epu32_mask(b, _mm512_slli_epi32(fb, 20));
+        const __mmask32 spilled = _mm512_kunpackw(spill_b, spill_a);
+        const int n = static_cast<int>(_mm_popcnt_u32(spilled));
+        // The spilled words end at `words`: turned to the vector's end and stored whole; what stands below them is overwritten later.
+        const __m512i packed = _mm512_maskz_compress_epi16(spilled, _mm512_permutex2var_epi16(a, _mm512_load_si512(kEven.value), b));
+        const __m512i turn = _mm512_add_epi16(_mm512_load_si512(kIota.value), _mm512_set1_epi16(static_cast<short>(n)));
+        _mm512_storeu_si512(words - 64, _mm512_permutexvar_epi16(turn, packed));
+        words -= 2 * n;
+        a = _mm512_mask_srli_epi32(a, spill_a, a, 16);
+        b = _mm512_mask_srli_epi32(b, spill_b, b, 16);
+    }
+
+    // x mod f, and x div f in q, for an inverse a little below 1 / f: the quotient of a state, below 2^20, is then exact or one too small,
+    // never too large.
+    static constexpr float kBelow = 1.0f - 1.0f / (1 << 21);
+    __attribute__((always_inline)) static __m512i divide(__m512i x, __m512i f, __m512 inverse, __m512i* q) {
+        const __m512i estimate = _mm512_cvttps_epi32(_mm512_mul_ps(_mm512_cvtepu32_ps(x), inverse));
+        const __m512i rest = _mm512_sub_epi32(x, _mm512_mullo_epi32(estimate, f));
+        const __mmask16 short_by_one = _mm512_cmpge_epu32_mask(rest, f);
+        *q = _mm512_mask_sub_epi32(estimate, short_by_one, estimate, _mm512_set1_epi32(-1));
+        return _mm512_mask_sub_epi32(rest, short_by_one, rest, f);
+    }
+};
+
 template <uint32_t kBits>
-struct EncodeTable {
+struct EncodeTable : EncodeLanes {
     static constexpr int kLevels = 5;  // of 32 segments; 32 symbols may have 64, and one level more
 
     alignas(64) uint16_t frequency[32], start[32];
@@ -28,8 +70,7 @@ struct EncodeTable {
             const uint32_t symbol = s & ((1u << kBits) - 1);
             frequency[s] = table.frequency[symbol];
             start[s] = table.start[symbol];
-            // A little below 1 / f: the quotient of a state, below 2^20, is then exact or one too small, never too large.
-            reciprocal[s] = frequency[s] == 0 ? 0.0f : 1.0f / static_cast<float>(frequency[s]) * (1.0f - 1.0f / (1 << 21));
+            reciprocal[s] = frequency[s] == 0 ? 0.0f : 1.0f / static_cast<float>(frequency[s]) * kBelow;
         }
         constexpr uint32_t kStep = kBits == 5 ? 2 : 1;
         for (uint32_t i = 0; i < 32; ++i) level[0][i] = table.segment_start[kStep * 16];  // known to every lane without a lookup
@@ -61,60 +102,53 @@ struct EncodeTable {
         return _mm512_add_epi16(_mm512_slli_epi16(p, kBits), base);
     }
 
-    __attribute__((always_inline)) static __m512i low_half(__m512i v) { return _mm512_cvtepu16_epi32(_mm512_castsi512_si256(v)); }
-    __attribute__((always_inline)) static __m512i high_half(__m512i v) { return _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(v, 1)); }
-
     // Symbols (16-bit lanes, noise above their bits) of lanes 0-15 and 16-31 into states a and b.
     __attribute__((always_inline)) void step(__m512i& a, __m512i& b, __m512i symbols, uint8_t*& words) const {
-        const __m512i even = _mm512_load_si512(kEven);
         const __m512i f = _mm512_permutexvar_epi16(symbols, _mm512_load_si512(frequency));
         const __m512i fa = low_half(f), fb = high_half(f);
-        const __mmask16 spill_a = _mm512_cmpge_epu32_mask(a, _mm512_slli_epi32(fa, 20));
-        const __mmask16 spill_b = _mm512_cmpge_epu32_mask(b, _mm512_slli_epi32(fb, 20));
-        const __mmask32 spill = _mm512_kunpackw(spill_b, spill_a);
-        const int n = static_cast<int>(_mm_popcnt_u32(spill));
-        // The spilled words end at `words`: turned to the vector's end and stored whole; what stands below them is overwritten later.
-        const __m512i packed = _mm512_maskz_compress_epi16(spill, _mm512_permutex2var_epi16(a, even, b));
-        const __m512i turn = _mm512_add_epi16(_mm512_load_si512(kIota), _mm512_set1_epi16(static_cast<short>(n)));
-        _mm512_storeu_si512(words - 64, _mm512_permutexvar_epi16(turn, packed));
-        words -= 2 * n;
-        a = _mm512_mask_srli_epi32(a, spill_a, a, 16);
-        b = _mm512_mask_srli_epi32(b, spill_b, b, 16);
+        spill(a, b, fa, fb, words);
         __m512i qa, qb;
-        const __m512i ra = divide(a, fa, low_half(symbols), &qa), rb = divide(b, fb, high_half(symbols), &qb);
-        const __m512i rank = _mm512_permutex2var_epi16(ra, even, rb);
+        const __m512i ra = divide(a, fa, inverse(low_half(symbols)), &qa), rb = divide(b, fb, inverse(high_half(symbols)), &qb);
+        const __m512i rank = _mm512_permutex2var_epi16(ra, _mm512_load_si512(kEven.value), rb);
         const __m512i slot = slots(_mm512_add_epi16(rank, _mm512_permutexvar_epi16(symbols, _mm512_load_si512(start))));
         a = _mm512_or_si512(_mm512_slli_epi32(qa, kSlotBits), low_half(slot));
         b = _mm512_or_si512(_mm512_slli_epi32(qb, kSlotBits), high_half(slot));
     }
 
-    // x mod f, and x div f in q.
-    __attribute__((always_inline)) __m512i divide(__m512i x, __m512i f, __m512i symbols, __m512i* q) const {
-        __m512 inverse;
-        if constexpr (kBits == 4) {
-            inverse = _mm512_permutexvar_ps(symbols, _mm512_load_ps(reciprocal));
-        } else {
-            inverse = _mm512_permutex2var_ps(_mm512_load_ps(reciprocal), symbols, _mm512_load_ps(reciprocal + 16));
-        }
-        const __m512i estimate = _mm512_cvttps_epi32(_mm512_mul_ps(_mm512_cvtepu32_ps(x), inverse));
-        const __m512i rest = _mm512_sub_epi32(x, _mm512_mullo_epi32(estimate, f));
-        const __mmask16 short_by_one = _mm512_cmpge_epu32_mask(rest, f);
-        *q = _mm512_mask_sub_epi32(estimate, short_by_one, estimate, _mm512_set1_epi32(-1));
-        return _mm512_mask_sub_epi32(rest, short_by_one, rest, f);
+    __attribute__((always_inline)) __m512 inverse(__m512i symbols) const {
+        if constexpr (kBits == 4) return _mm512_permutexvar_ps(symbols, _mm512_load_ps(reciprocal));
+        return _mm512_permutex2var_ps(_mm512_load_ps(reciprocal), symbols, _mm512_load_ps(reciprocal + 16));
+    }
+};
+
+// The same for 256 symbols: too many segments to search, so frequencies and slots are gathered; a division is cheaper than a third gather.
+template <>
+struct EncodeTable<8> : EncodeLanes {
+    alignas(64) uint32_t symbol[256];  // frequency, and start above it
+    const RansEncodeTable* table;
+
+    void load(const RansEncodeTable& of) {
+        table = &of;
+        for (uint32_t s = 0; s < 256; ++s) symbol[s] = of.frequency[s] | static_cast<uint32_t>(of.start[s]) << 16;
     }
 
-    struct Words {
-        alignas(64) uint16_t value[32];
-    };
-    static constexpr Words sequence(uint32_t first, uint32_t step) {
-        Words w{};
-        for (uint32_t i = 0; i < 32; ++i) w.value[i] = static_cast<uint16_t>(first + step * i);
-        return w;
+    __attribute__((always_inline)) void step(__m512i& a, __m512i& b, __m512i symbols, uint8_t*& words) const {
+        const __m512i bytes = _mm512_and_si512(symbols, _mm512_set1_epi16(0xff)), low = _mm512_set1_epi32(0xffff);
+        const __m512i sa = _mm512_i32gather_epi32(low_half(bytes), symbol, 4), sb = _mm512_i32gather_epi32(high_half(bytes), symbol, 4);
+        const __m512i fa = _mm512_and_si512(sa, low), fb = _mm512_and_si512(sb, low);
+        spill(a, b, fa, fb, words);
+        a = slot_of(a, fa, _mm512_srli_epi32(sa, 16));
+        b = slot_of(b, fb, _mm512_srli_epi32(sb, 16));
     }
-    static constexpr Words kEvenWords = sequence(0, 2), kOddWords = sequence(1, 2), kIotaWords = sequence(0, 1);
-    static constexpr const uint16_t* kEven = kEvenWords.value;
-    static constexpr const uint16_t* kOdd = kOddWords.value;
-    static constexpr const uint16_t* kIota = kIotaWords.value;
+
+    __attribute__((always_inline)) __m512i slot_of(__m512i x, __m512i f, __m512i start) const {
+        const __m512 inverse = _mm512_div_ps(_mm512_set1_ps(kBelow), _mm512_cvtepi32_ps(f));
+        __m512i q;
+        const __m512i rank = divide(x, f, inverse, &q);
+        // Pairs of slots from each place on; what follows the last slot is the table's own.
+        const __m512i pair = _mm512_i32gather_epi32(_mm512_add_epi32(start, rank), table->slots, 2);
+        return _mm512_or_si512(_mm512_slli_epi32(q, kSlotBits), _mm512_and_si512(pair, _mm512_set1_epi32(0xffff)));
+    }
 };
 
 // A stream on its way, from its last group to its first.
@@ -127,7 +161,6 @@ struct EncodeProgress {
 // kN streams in step, down to `until` groups left of each; all have the same number left.
 template <uint32_t kBits, size_t kN>
 void encode_interleaved(const EncodeTable<kBits>* tables, const RansEncodeJob* jobs, EncodeProgress* progress, size_t until) {
-    using Table = EncodeTable<kBits>;
     __m512i x[kN][2];
     uint8_t* words[kN];
     for (size_t j = 0; j < kN; ++j) {
@@ -141,8 +174,8 @@ void encode_interleaved(const EncodeTable<kBits>* tables, const RansEncodeJob* j
         for (size_t j = 0; j < kN; ++j) {
             const __m512i s0 = _mm512_loadu_si512(jobs[j].symbols + g * kGroup);
             const __m512i s1 = _mm512_loadu_si512(jobs[j].symbols + g * kGroup + 64);
-            pairs[j][0] = _mm512_permutex2var_epi16(s0, _mm512_load_si512(Table::kEven), s1);
-            pairs[j][1] = _mm512_permutex2var_epi16(s0, _mm512_load_si512(Table::kOdd), s1);
+            pairs[j][0] = _mm512_permutex2var_epi16(s0, _mm512_load_si512(kEven.value), s1);
+            pairs[j][1] = _mm512_permutex2var_epi16(s0, _mm512_load_si512(kOdd.value), s1);
         }
 #pragma GCC unroll 2
         for (int pair = 1; pair >= 0; --pair) {
@@ -187,7 +220,11 @@ void encode_batch(RansEncodeJob* jobs, size_t n_jobs) {
 
 inline void rans_encode(RansEncodeJob* jobs, size_t n_jobs) {
     if (n_jobs == 0) return;
-    jobs[0].table->bits == 5 ? encode_batch<5>(jobs, n_jobs) : encode_batch<4>(jobs, n_jobs);
+    switch (jobs[0].table->bits) {
+        case 4: encode_batch<4>(jobs, n_jobs); break;
+        case 5: encode_batch<5>(jobs, n_jobs); break;
+        default: encode_batch<8>(jobs, n_jobs);
+    }
 }
 
 }  // namespace pennyweight::avx512
