@@ -1,4 +1,4 @@
-"""`rans`: a stream of 16 or 32 symbols, near its order-0 entropy; see rans.md."""
+"""`rans`: a stream of symbols or bytes, near its order-0 entropy; see rans.md."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from pennyweight import native
-from pennyweight.errors import CorruptError, UsageError
+from pennyweight.errors import CorruptError
 from pennyweight.stages.protocol import Encoded, Side, Stream, StreamSpec, check_parts, no_params
 from pennyweight.stages.wire import read_varint, varint
 from pennyweight.types import Fidelity
 
-ALPHABET_BITS = (4, 5)
+ALPHABET_BITS = (4, 5, 8)
 STATES_BYTES = 32 * 4
 
 
 @dataclass(frozen=True)
 class Rans:
-    """bits: log2 of the alphabet, 4 or 5. Every byte it encodes must be below 2 ** bits, as its parent says."""
+    """symbol_bits: 1 to 8; every byte it encodes must be below 2 ** symbol_bits, as its parent says."""
 
     id: ClassVar[int] = 4
     name: ClassVar[str] = "rans"
     since: ClassVar[tuple[int, int]] = (0, 1)
     fidelity: ClassVar[Fidelity] = Fidelity.LOSSLESS
 
-    bits: int
+    symbol_bits: int = 8
 
     @property
     def outputs(self) -> Mapping[str, StreamSpec]:
@@ -34,22 +34,21 @@ class Rans:
     @classmethod
     def bind(cls, spec: StreamSpec, params: Mapping[str, int]) -> Self:
         no_params(cls.name, params)
-        if spec.symbol_bits not in ALPHABET_BITS:
-            raise UsageError(f"{cls.name} needs a stream of 4- or 5-bit symbols, such as exponent of floatfields")
-        return cls(spec.symbol_bits)
+        return cls(spec.symbol_bits or 8)
 
     def encode(self, src: Stream) -> Encoded | None:
-        coded = native.rans_encode(src, self.bits) if src.size else None
+        coded = native.rans_encode(src, self.symbol_bits) if src.size else None
         if coded is None:
             return None
         frequencies, payload = coded
         n_words = (payload.size - STATES_BYTES) // 2
-        return Encoded(bytes((self.bits,)) + varint(n_words) + frequencies, (payload,))
+        bits = next(bits for bits in ALPHABET_BITS if bits >= self.symbol_bits)
+        return Encoded(bytes((bits,)) + varint(n_words) + frequencies, (payload,))
 
     @classmethod
     def from_header(cls, header: bytes, n_bytes: int, side: Side = ()) -> RansDecoder:
         if not header or header[0] not in ALPHABET_BITS:
-            raise CorruptError("rans: the alphabet must have 16 or 32 symbols")
+            raise CorruptError("rans: the alphabet must have 16, 32 or 256 symbols")
         n_words, at = read_varint(header, 1)
         if n_words > n_bytes:
             raise CorruptError(f"rans: {n_words} words are more than {n_bytes} symbols")

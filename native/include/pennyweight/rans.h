@@ -15,6 +15,9 @@ inline constexpr uint32_t kMaxAlphabet = 256;
 inline constexpr uint32_t kSmallAlphabet = 32;  // the largest whose buckets fit in vector registers
 inline constexpr size_t kStateBytes = kLanes * 4;
 
+// a: log2 of the smallest alphabet that holds symbols of 1 to 8 bits.
+static inline uint32_t rans_bits(uint32_t symbol_bits) { return symbol_bits <= 4 ? 4 : symbol_bits == 5 ? 5 : 8; }
+
 // What both sides derive from the frequencies. A full bucket (threshold == bucket size) has itself as alias and adjust 0,
 // so a decoder may treat its threshold as any value: the AVX2 kernel uses that to keep thresholds in bytes.
 struct RansTable {

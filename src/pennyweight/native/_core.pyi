@@ -56,9 +56,11 @@ def floatfields_merge(
     out: Buffer,
 ) -> bool: ...
 def rans_encode(symbols: Buffer, symbol_bits: int) -> tuple[bytes, U8] | None:
-    """(frequencies as in the header; states and words), or None with fewer than two distinct symbols."""
+    """(frequencies as in the header; states and words) of symbols of 1 to 8 bits, or None where rans.md declines them."""
 
-def rans_decode(frequencies: bytes, payload: Buffer, symbol_bits: int, out: Buffer) -> bool: ...
+def rans_decode(frequencies: bytes, payload: Buffer, bits: int, out: Buffer) -> bool:
+    """bits: log2 of the alphabet, 4, 5 or 8."""
+
 def huffman_encode(src: Buffer) -> tuple[bytes, tuple[int, int, int, int], U8] | None:
     """(lengths of codes, 256 bytes; bytes of the four streams; the streams), or None with fewer than two distinct bytes."""
 
