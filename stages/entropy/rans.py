@@ -22,7 +22,7 @@ class Rans:
 
     id: ClassVar[int] = 4
     name: ClassVar[str] = "rans"
-    since: ClassVar[tuple[int, int]] = (0, 1)
+    since: ClassVar[tuple[int, int]] = (0, 2)
     fidelity: ClassVar[Fidelity] = Fidelity.LOSSLESS
 
     symbol_bits: int = 8
