@@ -10,6 +10,7 @@ from pennyweight.stages.protocol import Stage
 from pennyweight.stages.split.bitpack import BitPack
 from pennyweight.stages.split.byteplane import BytePlane
 from pennyweight.stages.split.floatfields import FloatFields
+from pennyweight.stages.split.palette import Palette
 from pennyweight.stages.store import Store
 
 
@@ -31,5 +32,6 @@ STAGES = table(
     (5, Huffman),
     (6, Zstd),
     (7, BitPack),
+    (8, Palette),
 )
 BY_NAME = {stage.name: stage for stage in STAGES.values()}

@@ -48,6 +48,7 @@ void bind_targets(nb::module_& m);
 void bind_bitpack(nb::module_& m);
 void bind_byteplane(nb::module_& m);
 void bind_floatfields(nb::module_& m);
+void bind_palette(nb::module_& m);
 void bind_rans(nb::module_& m);
 void bind_huffman(nb::module_& m);
 void bind_frames(nb::module_& m);

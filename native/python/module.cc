@@ -7,6 +7,7 @@ NB_MODULE(_core, m) {
     bind_bitpack(m);
     bind_byteplane(m);
     bind_floatfields(m);
+    bind_palette(m);
     bind_rans(m);
     bind_huffman(m);
     bind_frames(m);

@@ -55,6 +55,10 @@ def floatfields_merge(
     patches: Buffer,
     out: Buffer,
 ) -> bool: ...
+def palette_split(src: Buffer, width: int) -> tuple[U8, U8] | None:
+    """(values, indices) of elements of 1 to 8 bytes, or None where there are none, or more than 256 or a quarter of them are distinct."""
+
+def palette_merge(values: Buffer, width: int, indices: Buffer, out: Buffer) -> bool: ...
 def rans_encode(symbols: Buffer, symbol_bits: int) -> tuple[bytes, U8] | None:
     """(frequencies as in the header; states and words) of symbols of 1 to 8 bits, or None where rans.md declines them."""
 
