@@ -1,26 +1,16 @@
 #include <cstring>
 
 #include "buffers.h"
-#include "pennyweight/huffman.h"
 #include "pennyweight/kernels.h"
-#include "pennyweight/price.h"
 
 namespace pennyweight::python {
 
 namespace {
 
-// False where rans.md declines the stream. valid: every symbol is in the alphabet.
-bool choose_frequencies(const uint8_t* symbols, size_t n, uint32_t symbol_bits, uint16_t* frequency, bool* valid) {
-    const uint32_t bits = rans_bits(symbol_bits);
-    uint32_t counts[kMaxAlphabet];
-    if (bits == 8) {
-        sample_counts(symbols, n, counts);
-        if (is_noise(counts, kMaxAlphabet, symbol_bits)) return false;
-    }
-    byte_histogram(symbols, n, counts);
-    for (uint32_t s = 1u << bits; s < kMaxAlphabet; ++s) *valid &= counts[s] == 0;
-    if (!*valid || (bits < 8 && is_noise(counts, 1u << bits, symbol_bits))) return false;
-    return normalize_frequencies(counts, bits, frequency);
+bool in_alphabet(const uint8_t* symbols, size_t n, uint32_t bits) {
+    uint8_t seen = 0;
+    for (size_t i = 0; i < n; ++i) seen |= symbols[i];
+    return seen >> bits == 0;
 }
 
 // States and words.
@@ -38,18 +28,18 @@ Bytes encode(const uint8_t* symbols, size_t n, const RansEncodeTable& table, siz
     return payload;
 }
 
-nb::object rans_encode_py(nb::handle symbols, uint32_t symbol_bits) {
+nb::object rans_encode_py(nb::handle symbols, uint32_t bits) {
+    require(bits == 4 || bits == 5 || bits == 8, "bits is 4, 5 or 8");
     Buffer in(symbols);
-    require(symbol_bits >= 1 && symbol_bits <= 8, "symbol_bits is 1 to 8");
     uint16_t frequency[kMaxAlphabet];
     uint8_t header[kMaxFrequencyBytes];
     size_t header_bytes = 0, payload_bytes = 0;
     Bytes payload;
-    bool valid = true;
+    bool valid;
     {
         nb::gil_scoped_release release;
-        if (choose_frequencies(in.data(), in.size(), symbol_bits, frequency, &valid)) {
-            const uint32_t bits = rans_bits(symbol_bits);
+        valid = in_alphabet(in.data(), in.size(), bits);
+        if (valid && choose_frequencies(in.data(), in.size(), bits, frequency)) {
             RansTable table;
             auto encode_table = std::make_unique<RansEncodeTable>();
             build_rans_table(frequency, bits, &table);
@@ -58,7 +48,7 @@ nb::object rans_encode_py(nb::handle symbols, uint32_t symbol_bits) {
             payload = encode(in.data(), in.size(), *encode_table, &payload_bytes);
         }
     }
-    require(valid, "a symbol is not below 2^symbol_bits");
+    require(valid, "a symbol is not below 2^bits");
     if (!payload) return nb::none();
     return nb::make_tuple(nb::bytes(header, header_bytes), to_array(std::move(payload), payload_bytes));
 }
@@ -78,7 +68,7 @@ bool rans_decode_py(nb::handle frequencies, nb::handle payload, uint32_t bits, n
 }  // namespace
 
 void bind_rans(nb::module_& m) {
-    m.def("rans_encode", &rans_encode_py, nb::arg("symbols"), nb::arg("symbol_bits"));
+    m.def("rans_encode", &rans_encode_py, nb::arg("symbols"), nb::arg("bits"));
     m.def("rans_decode", &rans_decode_py, nb::arg("frequencies"), nb::arg("payload"), nb::arg("bits"), nb::arg("out"));
 }
 

@@ -26,6 +26,12 @@ bool is_noise(const uint32_t* counts, size_t alphabet, uint32_t symbol_bits) {
     return 64 * price_256(counts, alphabet) >= 63 * 256 * n * symbol_bits;
 }
 
+uint32_t largest_symbol_bits(const uint32_t counts[256]) {
+    uint32_t largest = 255;
+    while (largest > 1 && counts[largest] == 0) --largest;
+    return static_cast<uint32_t>(std::bit_width(largest));
+}
+
 void sample_counts(const uint8_t* src, size_t n, uint32_t counts[256]) {
     constexpr size_t kSampleFrom = 16384, kPeriod = 512, kTaken = 64;
     // Two sets of counters: neighbours are often equal, and an increment waits for the one before it.

@@ -1,4 +1,5 @@
-#include "pennyweight/bytes.h"
+#include "pennyweight/huffman.h"
+#include "pennyweight/price.h"
 #include "pennyweight/rans.h"
 
 namespace pennyweight {
@@ -41,6 +42,17 @@ bool normalize_frequencies(const uint32_t* counts, uint32_t bits, uint16_t* freq
         sum = grow ? sum + 1 : sum - 1;
     }
     return true;
+}
+
+bool choose_frequencies(const uint8_t* symbols, size_t n, uint32_t bits, uint16_t* frequency) {
+    uint32_t counts[256];
+    if (bits == 8) {
+        sample_counts(symbols, n, counts);
+        if (is_noise(counts, 256, largest_symbol_bits(counts))) return false;
+    }
+    byte_histogram(symbols, n, counts);
+    if (bits < 8 && is_noise(counts, size_t{1} << bits, bits)) return false;
+    return normalize_frequencies(counts, bits, frequency);
 }
 
 bool build_rans_table(const uint16_t* frequency, uint32_t bits, RansTable* table) {

@@ -18,14 +18,14 @@ STATES_BYTES = 32 * 4
 
 @dataclass(frozen=True)
 class Rans:
-    """symbol_bits: 1 to 8; every byte it encodes must be below 2 ** symbol_bits, as its parent says."""
+    """bits: log2 of the alphabet, 4, 5 or 8. Every byte it encodes must be below 2 ** bits, as its parent says."""
 
     id: ClassVar[int] = 4
     name: ClassVar[str] = "rans"
     since: ClassVar[tuple[int, int]] = (0, 2)
     fidelity: ClassVar[Fidelity] = Fidelity.LOSSLESS
 
-    symbol_bits: int = 8
+    bits: int = 8
 
     @property
     def outputs(self) -> Mapping[str, StreamSpec]:
@@ -34,16 +34,15 @@ class Rans:
     @classmethod
     def bind(cls, spec: StreamSpec, params: Mapping[str, int]) -> Self:
         no_params(cls.name, params)
-        return cls(spec.symbol_bits or 8)
+        return cls(next(bits for bits in ALPHABET_BITS if bits >= (spec.symbol_bits or 8)))
 
     def encode(self, src: Stream) -> Encoded | None:
-        coded = native.rans_encode(src, self.symbol_bits) if src.size else None
+        coded = native.rans_encode(src, self.bits) if src.size else None
         if coded is None:
             return None
         frequencies, payload = coded
         n_words = (payload.size - STATES_BYTES) // 2
-        bits = next(bits for bits in ALPHABET_BITS if bits >= self.symbol_bits)
-        return Encoded(bytes((bits,)) + varint(n_words) + frequencies, (payload,))
+        return Encoded(bytes((self.bits,)) + varint(n_words) + frequencies, (payload,))
 
     @classmethod
     def from_header(cls, header: bytes, n_bytes: int, side: Side = ()) -> RansDecoder:

@@ -16,6 +16,9 @@ uint64_t price_256(const uint32_t* counts, size_t alphabet);
 // Whether symbols of symbol_bits bits with such counts, of all or of a sample, are too near to noise for `rans`: see rans.md.
 bool is_noise(const uint32_t* counts, size_t alphabet, uint32_t symbol_bits);
 
+// Bits of the largest symbol counted, at least 1: the symbol_bits of an alphabet of 256.
+uint32_t largest_symbol_bits(const uint32_t counts[256]);
+
 // Counts of the bytes that rans.md looks at in a stream of n: the first 64 of each 512, or all of a short one.
 void sample_counts(const uint8_t* src, size_t n, uint32_t counts[256]);
 

@@ -15,9 +15,6 @@ inline constexpr uint32_t kMaxAlphabet = 256;
 inline constexpr uint32_t kSmallAlphabet = 32;  // the largest whose buckets fit in vector registers
 inline constexpr size_t kStateBytes = kLanes * 4;
 
-// a: log2 of the smallest alphabet that holds symbols of 1 to 8 bits.
-static inline uint32_t rans_bits(uint32_t symbol_bits) { return symbol_bits <= 4 ? 4 : symbol_bits == 5 ? 5 : 8; }
-
 // What both sides derive from the frequencies. A full bucket (threshold == bucket size) has itself as alias and adjust 0,
 // so a decoder may treat its threshold as any value: the AVX2 kernel uses that to keep thresholds in bytes.
 struct RansTable {
@@ -30,6 +27,9 @@ struct RansTable {
 
 // Scales counts to frequencies of sum 4096. False if fewer than two symbols occur.
 bool normalize_frequencies(const uint32_t* counts, uint32_t bits, uint16_t* frequency);
+
+// The frequencies of n symbols, all in the alphabet. False where the page declines them: fewer than two that are distinct, or nearly noise.
+bool choose_frequencies(const uint8_t* symbols, size_t n, uint32_t bits, uint16_t* frequency);
 
 // Builds the buckets. False if the frequencies do not add up to 4096 or one of them does not fit in 12 bits.
 bool build_rans_table(const uint16_t* frequency, uint32_t bits, RansTable* table);

@@ -59,11 +59,11 @@ def palette_split(src: Buffer, width: int) -> tuple[U8, U8] | None:
     """(values, indices) of elements of 1 to 8 bytes, or None where there are none, or more than 256 or a quarter of them are distinct."""
 
 def palette_merge(values: Buffer, width: int, indices: Buffer, out: Buffer) -> bool: ...
-def rans_encode(symbols: Buffer, symbol_bits: int) -> tuple[bytes, U8] | None:
-    """(frequencies as in the header; states and words) of symbols of 1 to 8 bits, or None where rans.md declines them."""
+def rans_encode(symbols: Buffer, bits: int) -> tuple[bytes, U8] | None:
+    """(frequencies as in the header; states and words) of symbols below 2 ** bits, or None where rans.md declines them. bits: 4, 5 or 8."""
 
 def rans_decode(frequencies: bytes, payload: Buffer, bits: int, out: Buffer) -> bool:
-    """bits: log2 of the alphabet, 4, 5 or 8."""
+    """bits: 4, 5 or 8."""
 
 def huffman_encode(src: Buffer) -> tuple[bytes, tuple[int, int, int, int], U8] | None:
     """(lengths of codes, 256 bytes; bytes of the four streams; the streams), or None with fewer than two distinct bytes."""
