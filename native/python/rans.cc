@@ -7,12 +7,6 @@ namespace pennyweight::python {
 
 namespace {
 
-bool in_alphabet(const uint8_t* symbols, size_t n, uint32_t bits) {
-    uint8_t seen = 0;
-    for (size_t i = 0; i < n; ++i) seen |= symbols[i];
-    return seen >> bits == 0;
-}
-
 // States and words.
 Bytes encode(const uint8_t* symbols, size_t n, const RansEncodeTable& table, size_t* payload_bytes) {
     // Vector kernels read whole groups of symbols: give them a copy with room to read.

@@ -44,6 +44,12 @@ bool normalize_frequencies(const uint32_t* counts, uint32_t bits, uint16_t* freq
     return true;
 }
 
+bool in_alphabet(const uint8_t* symbols, size_t n, uint32_t bits) {
+    uint32_t seen = 0;
+    for (size_t i = 0; i < n; ++i) seen |= symbols[i];
+    return seen >> bits == 0;
+}
+
 bool choose_frequencies(const uint8_t* symbols, size_t n, uint32_t bits, uint16_t* frequency) {
     uint32_t counts[256];
     if (bits == 8) {

@@ -28,6 +28,9 @@ struct RansTable {
 // Scales counts to frequencies of sum 4096. False if fewer than two symbols occur.
 bool normalize_frequencies(const uint32_t* counts, uint32_t bits, uint16_t* frequency);
 
+// Whether n symbols are all in the alphabet.
+bool in_alphabet(const uint8_t* symbols, size_t n, uint32_t bits);
+
 // The frequencies of n symbols, all in the alphabet. False where the page declines them: fewer than two that are distinct, or nearly noise.
 bool choose_frequencies(const uint8_t* symbols, size_t n, uint32_t bits, uint16_t* frequency);
 
