@@ -82,32 +82,54 @@ struct Fields {
     }
 
     static bool merge(const FloatParts& p, uint8_t* out) {
-        uint32_t seen = 0;
-        uint64_t packed = 0;
-        for (size_t i = 0; i < p.n; ++i) {
-            const uint32_t symbol = p.symbols[i];
-            seen |= symbol;
-            if constexpr (h == 8) {
-                packed = p.high[i];
-            } else if (i % 8 == 0) {
-                packed = 0;
-                const size_t left = sign_mantissa_bytes(p.n - i, h);  // eight weights fill h bytes, the last few perhaps fewer
-                for (uint32_t b = 0; b < h && b < left; ++b) packed |= uint64_t{p.high[i / 8 * h + b]} << (8 * b);
-            } else {
-                packed >>= h;
+        uint8_t seen = 0, unpacked[kGroup];
+        for (size_t first = 0; first < p.n; first += kGroup) {
+            const size_t n = p.n - first < kGroup ? p.n - first : kGroup;
+            const uint8_t* high = p.high + first / 8 * h;
+            if constexpr (h != 8) {
+                unpack(high, n, unpacked);
+                high = unpacked;
             }
-            const uint32_t value = static_cast<uint32_t>(packed) & ((1u << h) - 1);
-            const Word e = static_cast<Word>(p.base + (kJoint ? symbol >> 1 : symbol));
-            Word w = static_cast<Word>(e << kMantissaBits);
-            if constexpr (kJoint) w = static_cast<Word>(w | static_cast<Word>(symbol & 1) << (kMantissaBits - 1));
-            w = static_cast<Word>(w | static_cast<Word>(value >> (h - 1)) << (8 * kBytes - 1));
-            w = static_cast<Word>(w | static_cast<Word>(value & ((1u << (h - 1)) - 1)) << (8 * kLowBytes));
-            for (uint32_t b = 0; b < kLowBytes; ++b) {
-                w = static_cast<Word>(w | static_cast<Word>(p.low[i * kLowBytes + b]) << (8 * b));
-            }
-            store_le(out + i * kBytes, w);
+            seen |= merge_bytes(p.symbols + first, high, p.low + first * kLowBytes, p.base, n, out + first * kBytes);
         }
         return seen < kAlphabet;
+    }
+
+    // n fields of h bits into bytes. Eight weights fill h bytes, the last few perhaps fewer, and nothing behind those is read.
+    static void unpack(const uint8_t* high, size_t n, uint8_t* dst) {
+        constexpr uint64_t kFours = (uint64_t{1} << 4 * h) - 1, kPairs = ((uint64_t{1} << 2 * h) - 1) * 0x100000001;
+        constexpr uint64_t kOnes = ((uint64_t{1} << h) - 1) * 0x1000100010001;
+        const uint8_t* const end = high + sign_mantissa_bytes(n, h);
+        for (size_t i = 0; i < n; i += 8, high += h) {
+            uint64_t x = 0;
+            if (end - high >= 8) {
+                x = load_le<uint64_t>(high);
+            } else {
+                for (size_t b = 0; high + b < end; ++b) x |= uint64_t{high[b]} << 8 * b;
+            }
+            x = (x & kFours) | (x >> 4 * h & kFours) << 32;
+            x = (x & kPairs) | (x >> 2 * h & kPairs) << 16;
+            store_le(dst + i, (x & kOnes) | (x >> h & kOnes) << 8);
+        }
+    }
+
+    // Nothing but arithmetic on a few arrays, so that a compiler makes vectors of it. Returns all symbols or-ed.
+    static uint8_t merge_bytes(const uint8_t* __restrict symbols, const uint8_t* __restrict high, const uint8_t* __restrict low,
+                               uint32_t base, size_t n, uint8_t* __restrict out) {
+        uint8_t seen = 0;
+        for (size_t i = 0; i < n; ++i) {
+            const uint8_t symbol = symbols[i], value = high[i];
+            seen |= symbol;
+            const Word top = static_cast<Word>(static_cast<Word>(base << (kJoint ? 1 : 0)) + symbol);
+            Word w = static_cast<Word>(top << (kMantissaBits - (kJoint ? 1 : 0)));
+            w = static_cast<Word>(w | static_cast<Word>(value >> (h - 1)) << (8 * kBytes - 1));
+            w = static_cast<Word>(w | static_cast<Word>(value & ((1u << (h - 1)) - 1)) << (8 * kLowBytes));
+            if constexpr (kLowBytes == 1) w = static_cast<Word>(w | low[i]);
+            if constexpr (kLowBytes == 2) w = static_cast<Word>(w | load_le<uint16_t>(low + 2 * i));
+            if constexpr (kLowBytes == 6) w |= load_le<uint32_t>(low + 6 * i) | static_cast<Word>(load_le<uint16_t>(low + 6 * i + 4)) << 32;
+            store_le(out + i * kBytes, w);
+        }
+        return seen;
     }
 };
 
