@@ -24,7 +24,7 @@ nb::object bitpack_pack_py(nb::handle src, uint32_t width) {
         n_runs_bytes = bitpack_write_runs(zeros.get(), n, width, h, runs.get());
         if (n_runs_bytes > 0) {
             out = allocate(in.size() + 8);
-            n_bytes = bitpack_pack(zeros.get(), in.data(), n, width, h, out.get());
+            n_bytes = bitpack_pack(kernels(), zeros.get(), in.data(), n, width, h, out.get());
         }
     }
     if (n_runs_bytes == 0) return nb::none();
@@ -44,7 +44,7 @@ void bitpack_unpack_py(nb::handle runs, nb::handle bits, uint32_t width, uint32_
     const size_t n = dst.size() / width;
     require(bitpack_part_bytes(r.data(), r.size(), n, h) == in.size(), "the runs do not fit");
     nb::gil_scoped_release release;
-    bitpack_unpack(r.data(), r.size(), in.data(), n, width, h, dst.data());
+    bitpack_unpack(kernels(), r.data(), r.size(), in.data(), n, width, h, dst.data());
 }
 
 }  // namespace

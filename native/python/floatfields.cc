@@ -33,7 +33,7 @@ nb::tuple split_keys_py(const Buffer& in, FloatFormat format, size_t n) {
     Bytes keys = allocate(2 * n), high = allocate(n), low = allocate(n_low);
     {
         nb::gil_scoped_release release;
-        split_keys(format, in.data(), n, keys.get(), high.get(), low.get());
+        kernels().split_keys(format, in.data(), n, keys.get(), high.get(), low.get());
     }
     return nb::make_tuple(16, 0, to_array(std::move(keys), 2 * n), to_array(std::move(high), n), to_array(std::move(low), n_low),
                           to_array(allocate(0), 0));
@@ -76,12 +76,12 @@ bool floatfields_merge_py(uint32_t format, uint32_t symbols, uint32_t base, nb::
     require(l.size() == n * k && p.size() % 4 == 0, "sizes do not fit");
     require(keys || base + (1u << window_bits(symbols)) <= 1u << traits.exponent_bits, "the window does not fit the exponent");
     nb::gil_scoped_release release;
-    if (keys) return p.size() == 0 && merge_keys(kind, e.data(), h.data(), l.data(), n, dst.data());
+    if (keys) return p.size() == 0 && kernels().merge_keys(kind, e.data(), h.data(), l.data(), n, dst.data());
     const uint32_t high = high_bits(traits, symbols);
     Bytes zeros = allocate(bitpack_groups(n)), packed = allocate(n + kSpare);
     if (bitpack_scan(h.data(), n, 1, zeros.get()) > high) return false;
     std::memset(zeros.get(), 0, bitpack_groups(n));
-    bitpack_pack(zeros.get(), h.data(), n, 1, high, packed.get());
+    bitpack_pack(kernels(), zeros.get(), h.data(), n, 1, high, packed.get());
     const FloatParts parts{kind, symbols, base, 0, n, e.data(), packed.get(), l.data(), p.data()};
     return kernels().merge(parts, dst.data()) && apply_patches(traits, n, p.data(), p.size() / 4, dst.data());
 }

@@ -6,13 +6,27 @@
 #include "pennyweight/byteplane.h"
 #include "pennyweight/kernels.h"
 #include "scalar/scalar.h"
+#include "scalar/scales.h"
 
 namespace pennyweight {
 
 const Kernels& scalar_kernels() {
-    static constexpr Kernels kTable = {
-        "scalar",        scalar::split,  scalar::merge, scalar::rans_encode, scalar::rans_decode, scalar::decode_float,
-        byteplane_split, byteplane_merge};
+    static constexpr Kernels kTable = {"scalar",
+                                       scalar::split,
+                                       scalar::merge,
+                                       scalar::rans_encode,
+                                       scalar::rans_decode,
+                                       scalar::decode_float,
+                                       scalar::scales_decode,
+                                       scalar::scales_encode,
+                                       scalar::scales_top,
+                                       scalar::scales_sum,
+                                       byteplane_split,
+                                       byteplane_merge,
+                                       scalar::split_keys,
+                                       scalar::merge_keys,
+                                       scalar::pack_words,
+                                       scalar::unpack_words};
     return kTable;
 }
 

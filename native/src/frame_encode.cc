@@ -139,7 +139,7 @@ bool code_high(Beside plan, size_t n, uint32_t h, BlockScratch& b) {
     return b.high_node.size() < n + 2;
 }
 
-bool code_low(Beside plan, size_t n, uint32_t k, BlockScratch& b) {
+bool code_low(const Kernels& kernels, Beside plan, size_t n, uint32_t k, BlockScratch& b) {
     const uint8_t* low = b.parts.low;
     b.low_node = store_node(low, n * k);
     if (k == 0 || plan == Beside::kStore) return true;
@@ -155,7 +155,7 @@ bool code_low(Beside plan, size_t n, uint32_t k, BlockScratch& b) {
     const size_t n_runs = bitpack_write_runs(b.zeros.data(), n, k, h, b.runs.data());
     if (n_runs == 0) return !is_constant(low, n * k, 1);
     b.low_bits.resize(std::max(b.low_bits.size(), n * k + 8));
-    const size_t n_bits = bitpack_pack(b.zeros.data(), low, n, k, h, b.low_bits.data());
+    const size_t n_bits = bitpack_pack(kernels, b.zeros.data(), low, n, k, h, b.low_bits.data());
     b.low_node = bitpack_node(b.low_head, k, h, b.runs.data(), n_runs, b.low_bits.data(), n_bits);
     return b.low_node.size() < n * k + 2;
 }
@@ -169,7 +169,8 @@ bool split_block(const Kernels& kernels, const uint8_t* src, const FloatTraits& 
     if (is_noise(b.symbol_counts, size_t{1} << a, a) || !normalize_frequencies(b.symbol_counts, a, frequency)) return false;
     build_rans_table(frequency, a, &b.table);
     build_rans_encode_table(b.table, &b.encode_table);
-    return code_low(plan.low, b.parts.n, traits.low_bytes, b) && code_high(plan.sign_mantissa, b.parts.n, high_bits(traits, kind), b);
+    return code_low(kernels, plan.low, b.parts.n, traits.low_bytes, b) &&
+           code_high(plan.sign_mantissa, b.parts.n, high_bits(traits, kind), b);
 }
 
 // Writes the frame, or returns 0 where it is not smaller than the block or its rans node not smaller than the symbols stored.

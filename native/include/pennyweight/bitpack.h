@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "pennyweight/kernels.h"
+
 namespace pennyweight {
 
 inline constexpr size_t kBitpackGroup = 128;
@@ -22,10 +24,11 @@ size_t bitpack_write_runs(const uint8_t* zeros, size_t n, uint32_t width, uint32
 // Bytes of the part, SIZE_MAX where the runs break the page.
 size_t bitpack_part_bytes(const uint8_t* runs, size_t n_runs_bytes, size_t n, uint32_t h);
 
-// Packs n elements; dst holds bitpack_part_bytes and eight bytes to spare. Returns the bytes written.
-size_t bitpack_pack(const uint8_t* zeros, const uint8_t* src, size_t n, uint32_t width, uint32_t h, uint8_t* dst);
+// Packs n elements; dst holds n * width bytes and eight to spare. Returns the bytes written.
+size_t bitpack_pack(const Kernels& kernels, const uint8_t* zeros, const uint8_t* src, size_t n, uint32_t width, uint32_t h, uint8_t* dst);
 // The inverse. The runs are valid and src holds bitpack_part_bytes of them.
-void bitpack_unpack(const uint8_t* runs, size_t n_runs_bytes, const uint8_t* src, size_t n, uint32_t width, uint32_t h, uint8_t* dst);
+void bitpack_unpack(const Kernels& kernels, const uint8_t* runs, size_t n_runs_bytes, const uint8_t* src, size_t n, uint32_t width,
+                    uint32_t h, uint8_t* dst);
 
 // One group of c elements: h - z bits each at src. Reads and writes nothing beyond the group.
 void bitpack_unpack_group(const uint8_t* src, size_t c, uint32_t width, uint32_t h, uint32_t z, uint8_t* dst);

@@ -55,14 +55,11 @@ void choose_window(const uint8_t* src, const FloatTraits& traits, size_t n, uint
 // Puts the patches' exponents into n merged weights. False if they break the page's rules.
 bool apply_patches(const FloatTraits& traits, size_t n, const uint8_t* patches, size_t n_patches, uint8_t* out);
 
-// Symbols 16: a key, exponent and top mantissa bits, as u16 for each weight; sign_mantissa a byte for each; low as low_bytes say.
+// Symbols 16: keys of the exponent and top mantissa bits.
 struct KeyTraits {
     uint32_t mantissa_bits;  // m, in the key
     uint32_t low_bytes;      // k
 };
 KeyTraits key_traits(FloatFormat format);
-void split_keys(FloatFormat format, const uint8_t* src, size_t n, uint8_t* keys, uint8_t* high, uint8_t* low);
-// False if a key or a high is out of range.
-bool merge_keys(FloatFormat format, const uint8_t* keys, const uint8_t* high, const uint8_t* low, size_t n, uint8_t* out);
 
 }  // namespace pennyweight

@@ -9,6 +9,7 @@
 
 #include "pennyweight/floatfields.h"
 #include "pennyweight/rans.h"
+#include "pennyweight/scales.h"
 
 namespace pennyweight {
 
@@ -56,8 +57,27 @@ struct Kernels {
     // not read soon).
     void (*decode_float)(FloatBlock* blocks, size_t n_blocks, bool stream);
 
+    bool (*scales_decode)(const ScalesTable& table, const ScalesBlock& block);
+    // Codes n symbols as scales_symbols makes them; as rans_encode. Room for the next multiple of 128 symbols may be read.
+    void (*scales_encode)(const ScalesEncodeTable& table, const uint16_t* symbols, size_t n, uint8_t* states, uint8_t* words_end,
+                          size_t* n_words);
+    // For the page's mean magnitude, over n keys with a column scale each (nullptr: 0): the largest e', and with that as X the sum.
+    int32_t (*scales_top)(const uint8_t* keys, const int8_t* columns, size_t n, uint32_t mantissa_bits);
+    uint64_t (*scales_sum)(const uint8_t* keys, const int8_t* columns, size_t n, uint32_t mantissa_bits, int32_t top);
+
     void (*byteplane_split)(const uint8_t* src, size_t n_bytes, size_t width, uint8_t* dst);
     void (*byteplane_merge)(const uint8_t* planes, size_t n_bytes, size_t width, uint8_t* dst);
+
+    // Symbols 16: a key as u16, a byte of sign_mantissa and the low bytes (key_traits) of each of n weights.
+    void (*split_keys)(FloatFormat format, const uint8_t* src, size_t n, uint8_t* keys, uint8_t* high, uint8_t* low);
+    // False if a key or a high is out of range.
+    bool (*merge_keys)(FloatFormat format, const uint8_t* keys, const uint8_t* high, const uint8_t* low, size_t n, uint8_t* out);
+
+    // Whole groups of bitpack, 128 u16 each, of which the b bits above the z low ones vary; b is 1 to 15. A group takes 16 b bytes; 256
+    // from its start on may be written.
+    void (*pack_words)(const uint8_t* src, size_t groups, uint32_t b, uint32_t z, uint8_t* dst);
+    // The inverse; 64 bytes behind the groups may be read.
+    void (*unpack_words)(const uint8_t* src, size_t groups, uint32_t b, uint32_t z, uint8_t* dst);
 };
 
 inline constexpr size_t kMaxInterleave = 4;

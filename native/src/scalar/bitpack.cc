@@ -1,11 +1,12 @@
-// The packing of stages/split/bitpack.md. Words of eight elements serve all targets: vectors would gain little on what is a tenth of a
-// block's time.
+// The packing of stages/split/bitpack.md. Elements of two bytes, the low halves of F32, have a kernel of each target; elements of one byte
+// are packed by the kernels that split floats, and are packed here, eight at a time, only on the staged path.
 #include "pennyweight/bitpack.h"
 
 #include <bit>
 #include <cstring>
 
 #include "pennyweight/bytes.h"
+#include "scalar.h"
 
 namespace pennyweight {
 
@@ -144,12 +145,20 @@ size_t bitpack_part_bytes(const uint8_t* runs, size_t n_runs_bytes, size_t n, ui
     return valid ? total : SIZE_MAX;
 }
 
-size_t bitpack_pack(const uint8_t* zeros, const uint8_t* src, size_t n, uint32_t width, uint32_t h, uint8_t* dst) {
+size_t bitpack_pack(const Kernels& kernels, const uint8_t* zeros, const uint8_t* src, size_t n, uint32_t width, uint32_t h, uint8_t* dst) {
     uint8_t* at = dst;
-    for (size_t first = 0; first < n; first += kBitpackGroup) {
-        const size_t c = n - first < kBitpackGroup ? n - first : kBitpackGroup;
-        at = pack_group(src + first * width, c, width, h, *zeros++, at);
+    const size_t whole = n / kBitpackGroup, group_bytes = kBitpackGroup * width;
+    for (size_t g = 0, last; g < whole; g = last) {
+        for (last = g + 1; last < whole && zeros[last] == zeros[g];) ++last;
+        const uint32_t z = zeros[g], b = h - z;
+        if (width == 2 && b > 0 && b < 16) {
+            kernels.pack_words(src + g * group_bytes, last - g, b, z, at);
+            at += (last - g) * bitpack_group_bytes(kBitpackGroup, b);
+        } else {
+            for (size_t i = g; i < last; ++i) at = pack_group(src + i * group_bytes, kBitpackGroup, width, h, z, at);
+        }
     }
+    if (n % kBitpackGroup != 0) at = pack_group(src + whole * group_bytes, n % kBitpackGroup, width, h, zeros[whole], at);
     return static_cast<size_t>(at - dst);
 }
 
@@ -173,15 +182,56 @@ void bitpack_unpack_group(const uint8_t* src, size_t c, uint32_t width, uint32_t
     for (; i < c; ++i) store_element(dst + i * width, width, load_bits(src, n_bytes, i * b, b) << z);
 }
 
-void bitpack_unpack(const uint8_t* runs, size_t n_runs_bytes, const uint8_t* src, size_t n, uint32_t width, uint32_t h, uint8_t* dst) {
+void bitpack_unpack(const Kernels& kernels, const uint8_t* runs, size_t n_runs_bytes, const uint8_t* src, size_t n, uint32_t width,
+                    uint32_t h, uint8_t* dst) {
+    constexpr size_t kReadBehind = 64;  // by unpack_words
+    const uint8_t* const end = src + bitpack_part_bytes(runs, n_runs_bytes, n, h);
     size_t first = 0;
     for_each_run(runs, n_runs_bytes, n, h, [&](uint32_t z, size_t groups) {
+        const uint32_t b = h - z;
+        if (width == 2 && b > 0 && b < 16) {
+            const size_t packed = bitpack_group_bytes(kBitpackGroup, b), left = static_cast<size_t>(end - src);
+            const size_t roomy = left < kReadBehind ? 0 : (left - kReadBehind) / packed, whole = (n - first) / kBitpackGroup;
+            size_t fast = groups < roomy ? groups : roomy;
+            if (fast > whole) fast = whole;
+            kernels.unpack_words(src, fast, b, z, dst + 2 * first);
+            src += fast * packed;
+            first += fast * kBitpackGroup;
+            groups -= fast;
+        }
         for (; groups > 0; --groups, first += kBitpackGroup) {
             const size_t c = n - first < kBitpackGroup ? n - first : kBitpackGroup;
             bitpack_unpack_group(src, c, width, h, z, dst + first * width);
-            src += bitpack_group_bytes(c, h - z);
+            src += bitpack_group_bytes(c, b);
         }
     });
 }
 
+namespace scalar {
+
+// Four elements of b bits at once: two of them, eight elements, take b bytes.
+void pack_words(const uint8_t* src, size_t groups, uint32_t b, uint32_t z, uint8_t* dst) {
+    const auto four = [b, z](const uint8_t* at) {
+        uint64_t x = load_le<uint64_t>(at) >> z;  // the z bits that move into a neighbour's place are 0
+        x = (x & 0x0000ffff0000ffff) | (x >> 16 & 0x0000ffff0000ffff) << b;
+        return (x & 0xffffffff) | x >> 32 << 2 * b;
+    };
+    for (size_t i = 0; i < groups * kBitpackGroup / 8; ++i, src += 16, dst += b) {
+        const uint64_t low = four(src), high = four(src + 8);
+        store_le(dst, low | high << 4 * b);
+        store_le(dst + 8, high >> (64 - 4 * b));
+    }
+}
+
+void unpack_words(const uint8_t* src, size_t groups, uint32_t b, uint32_t z, uint8_t* dst) {
+    const uint64_t two = ones(2 * b), one = ones(b) * 0x100000001;
+    for (size_t i = 0; i < groups * kBitpackGroup / 4; ++i, dst += 8) {
+        const size_t at = 4 * b * i;  // a multiple of four, so the four elements end within 64 bits
+        uint64_t x = load_le<uint64_t>(src + at / 8) >> (at & 4);
+        x = (x & two) | (x >> 2 * b & two) << 32;
+        store_le(dst, ((x & one) | (x >> b & one) << 16) << z);
+    }
+}
+
+}  // namespace scalar
 }  // namespace pennyweight

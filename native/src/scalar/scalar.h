@@ -5,8 +5,8 @@
 
 namespace pennyweight::scalar {
 
-// Slot z of rans.md as one word, symbol << 24 | frequency << 12 | rank, for all 4096: a symbol is then one lookup. Without vectors that pays
-// from a few thousand symbols on, and with 256 symbols everywhere.
+// Slot z of rans.md as one word, symbol << 24 | frequency << 12 | rank, for all 4096: a symbol is then one lookup. Without vectors that
+// pays from a few thousand symbols on, and with 256 symbols everywhere.
 void expand_slots(const RansTable& table, uint32_t* slots);
 
 // Decodes group by group with every read checked. 16 KiB: keep it out of loops over small things.
@@ -44,6 +44,10 @@ size_t split(const uint8_t* src, const FloatParts& parts, uint32_t* symbol_count
 // Weights first <= i < n of a block; first is a multiple of 8. Counts and patches are added to.
 size_t split_from(const uint8_t* src, const FloatParts& parts, size_t first, size_t n_patches, uint32_t* symbol_counts);
 bool merge(const FloatParts& parts, uint8_t* out);
+void split_keys(FloatFormat format, const uint8_t* src, size_t n, uint8_t* keys, uint8_t* high, uint8_t* low);
+bool merge_keys(FloatFormat format, const uint8_t* keys, const uint8_t* high, const uint8_t* low, size_t n, uint8_t* out);
+void pack_words(const uint8_t* src, size_t groups, uint32_t b, uint32_t z, uint8_t* dst);
+void unpack_words(const uint8_t* src, size_t groups, uint32_t b, uint32_t z, uint8_t* dst);
 void rans_encode(RansEncodeJob* jobs, size_t n_jobs);
 bool rans_decode(const RansTable& table, const uint8_t* payload, size_t n_words, uint8_t* out, size_t n);
 // Finishes a stream from the groups that are done; checks its end.

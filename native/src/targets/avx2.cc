@@ -1,19 +1,34 @@
 // Compiled with -mavx2 -mbmi2 -mpopcnt: nothing here may run before dispatch.cc has seen that the CPU has them.
-#include "../simd/bf16_avx2-inl.h"
+#include "../simd/bitpack_avx2-inl.h"
 #include "../simd/byteplane_avx2-inl.h"
+#include "../simd/float_decode_avx2-inl.h"
+#include "../simd/float_split_avx2-inl.h"
 #include "../simd/rans_encode_avx2-inl.h"
+#include "../simd/scales_avx2-inl.h"
 
 namespace pennyweight {
 
+namespace avx2 {
+#include "../scalar/float_keys-inl.h"
+}
+
 const Kernels* avx2_kernels() {
     static constexpr Kernels kTable = {"avx2",
-                                       scalar::split,
+                                       avx2::split,
                                        scalar::merge,
                                        avx2::rans_encode,
                                        avx2::rans_decode,
                                        avx2::decode_float,
+                                       avx2::scales_decode,
+                                       scalar::scales_encode,
+                                       avx2::scales_top,
+                                       avx2::scales_sum,
                                        avx2::byteplane_split,
-                                       avx2::byteplane_merge};
+                                       avx2::byteplane_merge,
+                                       avx2::split_keys,
+                                       avx2::merge_keys,
+                                       avx2::pack_words,
+                                       avx2::unpack_words};
     return &kTable;
 }
 

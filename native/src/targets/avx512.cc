@@ -1,8 +1,16 @@
 // Compiled with -mavx512{f,bw,vl,dq,vbmi,vbmi2}: nothing here may run before dispatch.cc has seen that the CPU has them all.
-#include "../simd/bf16_avx512-inl.h"
+#include "../simd/bitpack_avx512-inl.h"
 #include "../simd/byteplane_avx512-inl.h"
+#include "../simd/float_decode_avx512-inl.h"
+#include "../simd/float_split_avx512-inl.h"
+#include "../simd/rans_encode_avx512-inl.h"
+#include "../simd/scales_avx512-inl.h"
 
 namespace pennyweight {
+
+namespace avx512 {
+#include "../scalar/float_keys-inl.h"
+}
 
 const Kernels* avx512_kernels() {
     static constexpr Kernels kTable = {"avx512",
@@ -11,8 +19,16 @@ const Kernels* avx512_kernels() {
                                        avx512::rans_encode,
                                        avx512::rans_decode,
                                        avx512::decode_float,
+                                       avx512::scales_decode,
+                                       scalar::scales_encode,
+                                       avx512::scales_top,
+                                       avx512::scales_sum,
                                        avx512::byteplane_split,
-                                       avx512::byteplane_merge};
+                                       avx512::byteplane_merge,
+                                       avx512::split_keys,
+                                       avx512::merge_keys,
+                                       avx512::pack_words,
+                                       avx512::unpack_words};
     return &kTable;
 }
 

@@ -87,3 +87,47 @@ def decode_blocks(
     Per block: True, decoded; False, not a plan with a fast path, or not valid: take the staged path, which says what is wrong.
     With stream, writes go around the cache: faster for outputs that are larger than it and not read soon.
     """
+
+def scales_encode(
+    keys: Buffer,
+    tables: Buffer,
+    mantissa_bits: int,
+    first: int,
+    d: int,
+    s: int,
+    g: int,
+    columns: Buffer | None,
+) -> tuple[int, U8, U8, U8] | None:
+    """(base, row scales, escapes, states and words) of u16 keys, or None where scales.md declines.
+
+    tables: 8 phases of 2 ** (4 + mantissa_bits) u16 frequencies. columns: i8, ceil(d / g) of them.
+    """
+
+def scales_decode(
+    tables: Buffer,
+    mantissa_bits: int,
+    first: int,
+    d: int,
+    s: int,
+    g: int,
+    columns: Buffer | None,
+    base: int,
+    rows: Buffer,
+    escapes: Buffer,
+    payload: Buffer,
+    out: Buffer,
+) -> bool: ...
+def scales_fit(keys: Buffer, mantissa_bits: int, d: int, s: int, g: int, rounds: int) -> tuple[int, U8 | None]:
+    """For a sample of whole rows of d keys: its price with these row and column scales, and the columns, i8.
+
+    The price is the sum of all levels, 1/8 bit each up to a constant: it compares geometries. g = 0: no column scales.
+    rounds: how often columns are fitted after rows.
+    """
+
+def scales_count(
+    keys: Buffer, mantissa_bits: int, d: int, s: int, g: int, columns: Buffer | None
+) -> tuple[U8, U8, int] | None:
+    """(u32 counts of the symbols of each phase, row scales, bytes of escapes), or None where scales.md declines."""
+
+def scales_rows(first: int, d: int, s: int, n: int) -> int:
+    """Row scales that keys first to first + n - 1 touch."""

@@ -1,0 +1,169 @@
+// The encoder of stages/entropy/scales.md in plain loops.
+#include "pennyweight/bytes.h"
+#include "pennyweight/kernels.h"
+#include "scales.h"
+
+namespace pennyweight {
+
+namespace {
+
+constexpr size_t kKeysPerEscape = 32;  // more escapes than one in that many keys: declined
+
+// Column scales of keys from `column` of a row on: the page's own, or spread out in `room`.
+const int8_t* columns_of(const ScalesPlace& place, uint64_t column, size_t n, int8_t* room) {
+    if (place.columns == nullptr) return nullptr;
+    if (place.g == 1) return place.columns + column;
+    for (size_t k = 0; k < n;) {
+        const uint64_t number = (column + k) / place.g, end = (number + 1) * place.g - column;
+        const size_t stop = end < n ? static_cast<size_t>(end) : n;
+        for (; k < stop; ++k) room[k] = place.columns[number];
+    }
+    return room;
+}
+
+}  // namespace
+
+// The level of a mean M of X, which may be below 0.
+int64_t mean_level(uint64_t mean, int32_t top) {
+    static constexpr uint64_t kMiddle[8] = {34219, 37316, 40693, 44376, 48393, 52772, 57549, 62757};
+    if (mean == 0) return INT64_MIN;
+    const uint32_t log = 63 - static_cast<uint32_t>(std::countl_zero(mean));
+    int64_t level = 8 * (int64_t{top} + log - 39);
+    for (const uint64_t middle : kMiddle) level += mean << 15 >= middle << log;
+    return level;
+}
+
+void scales_row_levels(const Kernels& kernels, const ScalesPlace& place, const uint8_t* keys, uint16_t* levels) {
+    const uint32_t m = place.mantissa_bits;
+    int8_t room[scalar::kScalesChunk];
+    scalar::RowWalk walk(place);
+    for (size_t done = 0; done < place.n;) {
+        const size_t run = walk.run(place.n - done);
+        const auto pieces = [&](auto&& each) {
+            for (size_t k = 0; k < run; k += scalar::kScalesChunk) {
+                const size_t n = run - k < scalar::kScalesChunk ? run - k : scalar::kScalesChunk;
+                each(keys + 2 * (done + k), columns_of(place, walk.column + k, n, room), n);
+            }
+        };
+        int32_t top = INT32_MIN;
+        uint64_t sum = 0;
+        pieces([&](const uint8_t* src, const int8_t* columns, size_t n) {
+            const int32_t highest = kernels.scales_top(src, columns, n, m);
+            top = highest > top ? highest : top;
+        });
+        pieces([&](const uint8_t* src, const int8_t* columns, size_t n) { sum += kernels.scales_sum(src, columns, n, m, top); });
+        const int64_t level = mean_level(sum / run, top);
+        levels[walk.row] = static_cast<uint16_t>(level < 0 ? 0 : level < UINT16_MAX ? level : UINT16_MAX);
+        walk.advance(run);
+        done += run;
+    }
+}
+
+bool scales_symbols(const Kernels& kernels, const ScalesPlace& place, const uint8_t* keys, uint16_t* levels, ScalesSymbols* made) {
+    const uint32_t m = place.mantissa_bits, bits = 4 + m, t_mask = (1u << m) - 1;
+    const size_t n = place.n, n_rows = scales_rows(place);
+    scales_row_levels(kernels, place, keys, levels);
+    uint32_t lowest = UINT16_MAX, highest = 0;
+    for (size_t i = 0; i < n_rows; ++i) {
+        lowest = levels[i] < lowest ? levels[i] : lowest;
+        highest = levels[i] > highest ? levels[i] : highest;
+    }
+    made->base = (highest > 510 && highest - 510 > lowest ? highest - 510 : lowest) & ~1u;
+    if (made->base >= kScalesBaseEnd) return false;
+    for (size_t i = 0; i < n_rows; ++i) {
+        const uint32_t above = levels[i] < made->base ? 0 : (levels[i] - made->base + 1) / 2;
+        made->rows[i] = static_cast<uint8_t>(above < 255 ? above : 255);
+    }
+    scalar::RowWalk walk(place);
+    size_t n_nibbles = 0, n_escapes = 0;
+    const auto put = [&](uint32_t nibble) {  // room is checked by the caller
+        uint8_t& byte = made->escapes[n_nibbles / 2];
+        byte = static_cast<uint8_t>(n_nibbles % 2 == 0 ? nibble : byte | nibble << 4);
+        ++n_nibbles;
+    };
+    for (size_t done = 0; done < n;) {
+        int16_t level[scalar::kScalesChunk];
+        const size_t chunk = n - done < scalar::kScalesChunk ? n - done : scalar::kScalesChunk;
+        const uint8_t* src = keys + 2 * done;
+        uint16_t* out = made->symbols + done;
+        scalar::scales_levels(walk, made->base, made->rows, chunk, level);
+        uint32_t escapes = 0;
+        for (size_t i = 0; i < chunk; ++i) {
+            const int32_t key = load_le<uint16_t>(src + 2 * i), L = level[i];
+            int32_t r = (key >> m) - (L >> 3) + static_cast<int32_t>(kReferencePlace);
+            r = r < 0 ? 0 : r > 15 ? 15 : r;
+            escapes += static_cast<uint32_t>(r == 0) + static_cast<uint32_t>(r == 15);
+            out[i] = static_cast<uint16_t>((L & 7) << bits | r << m | (key & static_cast<int32_t>(t_mask)));
+        }
+        n_escapes += escapes;
+        if (n_escapes > n / kKeysPerEscape) return false;
+        for (size_t i = 0; escapes > 0 && i < chunk; ++i) {
+            const uint32_t r = out[i] >> m & 15;
+            if (r != 0 && r != 15) continue;
+            const int32_t e = load_le<uint16_t>(src + 2 * i) >> m, reference = level[i] >> 3;
+            uint32_t distance = static_cast<uint32_t>(r == 0 ? reference - 11 - e : e - reference - 4);
+            if (n_nibbles + distance / 15 + 1 > 2 * n) return false;
+            for (; distance >= 15; distance -= 15) put(15);
+            put(distance);
+            --escapes;
+        }
+        done += chunk;
+    }
+    made->n_escape_bytes = (n_nibbles + 1) / 2;
+    return true;
+}
+
+namespace scalar {
+
+int32_t scales_top(const uint8_t* keys, const int8_t* columns, size_t n, uint32_t mantissa_bits) {
+    int32_t top = INT32_MIN;
+    for (size_t i = 0; i < n; ++i) {
+        const int32_t e = (load_le<uint16_t>(keys + 2 * i) >> mantissa_bits) - (columns == nullptr ? 0 : columns[i] >> 3);
+        top = e > top ? e : top;
+    }
+    return top;
+}
+
+uint64_t scales_sum(const uint8_t* keys, const int8_t* columns, size_t n, uint32_t mantissa_bits, int32_t top) {
+    static constexpr uint64_t kFraction[8] = {32768, 30048, 27554, 25268, 23170, 21247, 19484, 17867};
+    const uint32_t m = mantissa_bits, t_mask = (1u << m) - 1;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < n; ++i) {
+        const uint32_t key = load_le<uint16_t>(keys + 2 * i);
+        const int32_t c = columns == nullptr ? 0 : columns[i];
+        const uint64_t u = (2u << m | 2 * (key & t_mask) | 1u) << (3 - m);
+        const uint32_t shift = static_cast<uint32_t>(top - (static_cast<int32_t>(key >> m) - (c >> 3)));
+        sum += shift > 63 ? 0 : (u * kFraction[c & 7] << 20) >> shift;
+    }
+    return sum;
+}
+
+void scales_encode(const ScalesEncodeTable& table, const uint16_t* symbols, size_t n, uint8_t* states, uint8_t* words_end,
+                   size_t* n_words) {
+    uint32_t x[kLanes];
+    for (uint32_t& state : x) state = kLowerBound;
+    uint8_t* words = words_end;
+    for (size_t g = (n + kGroup - 1) / kGroup; g-- > 0;) {
+        const uint16_t* group = symbols + g * kGroup;
+        const size_t left = n - g * kGroup;
+        for (uint32_t t = 4; t-- > 0;) {
+            for (uint32_t l = kLanes; l-- > 0;) {
+                if (4 * l + t >= left) continue;
+                const ScalesEncodeTable::Entry& entry = table.entries[group[4 * l + t]];
+                const uint32_t spill = x[l] >= entry.frequency << 18;  // as arithmetic: no branch predictor can guess it
+                store_le(words - 2, static_cast<uint16_t>(x[l]));
+                words -= 2 * spill;
+                const uint32_t state = x[l] >> (16 * spill);
+                // state < 2^18 f, so the product stays below 2^64: see reciprocal.
+                const uint32_t q = static_cast<uint32_t>(uint64_t{state} * entry.reciprocal >> 46);
+                x[l] = (q << kScalesSlotBits) + table.slots[entry.start + (state - q * entry.frequency)];
+            }
+        }
+    }
+    for (uint32_t l = 0; l < kLanes; ++l) store_le(states + 4 * l, x[l]);
+    *n_words = static_cast<size_t>(words_end - words) / 2;
+}
+
+}  // namespace scalar
+
+}  // namespace pennyweight

@@ -1,0 +1,93 @@
+// Column scales from a sample: integers only, so that every machine trains alike.
+#include "pennyweight/bytes.h"
+#include "pennyweight/kernels.h"
+#include "scalar/scales.h"
+
+namespace pennyweight {
+
+namespace {
+
+constexpr uint64_t kFraction[8] = {32768, 30048, 27554, 25268, 23170, 21247, 19484, 17867};
+
+// Calls each(column group, keys, number, level) for the runs of keys that share both scales.
+template <typename Each>
+void walk_runs(const ScalesPlace& place, const uint8_t* keys, const uint16_t* levels, Each&& each) {
+    scalar::RowWalk walk(place);
+    for (size_t done = 0; done < place.n;) {
+        const size_t run = walk.run(place.n - done);
+        for (size_t k = 0; k < run;) {
+            const uint64_t group = (walk.column + k) / place.g, end = (group + 1) * place.g - walk.column;
+            const size_t stop = place.g == 1 || end > run ? run : static_cast<size_t>(end);
+            each(static_cast<size_t>(group), keys + 2 * (done + k), stop - k, int32_t{levels[walk.row]});
+            k = stop;
+        }
+        walk.advance(run);
+        done += run;
+    }
+}
+
+// Mean magnitude of each column group after the row scales are taken off; its levels, centred, become the column scales.
+void fit_columns(const ScalesPlace& place, const uint8_t* keys, const uint16_t* levels, int8_t* columns, uint64_t* sums) {
+    const uint32_t m = place.mantissa_bits, t_mask = (1u << m) - 1;
+    const size_t n_columns = static_cast<size_t>((place.d + place.g - 1) / place.g), n_rows = static_cast<size_t>(place.n / place.d);
+    int32_t top = INT32_MIN;
+    walk_runs(place, keys, levels, [&](size_t, const uint8_t* src, size_t n, int32_t level) {
+        uint16_t highest = 0;
+        for (size_t i = 0; i < n; ++i) highest = load_le<uint16_t>(src + 2 * i) > highest ? load_le<uint16_t>(src + 2 * i) : highest;
+        const int32_t e = (highest >> m) - (level >> 3);
+        top = e > top ? e : top;
+    });
+    for (size_t c = 0; c < n_columns; ++c) sums[c] = 0;
+    const size_t step = place.g == 1 ? 1 : 0;
+    walk_runs(place, keys, levels, [&](size_t group, const uint8_t* src, size_t n, int32_t level) {
+        const uint64_t fraction = kFraction[level & 7] << (23 - m);
+        const int32_t above = top + (level >> 3);
+        uint64_t* to = sums + group;
+        for (size_t i = 0; i < n; ++i, to += step) {
+            const uint32_t key = load_le<uint16_t>(src + 2 * i), shift = static_cast<uint32_t>(above - static_cast<int32_t>(key >> m));
+            *to += shift > 63 ? 0 : ((2u << m | 2 * (key & t_mask) | 1u) * fraction) >> shift;
+        }
+    });
+    int64_t total = 0;
+    const auto level_of = [&](size_t c) {
+        const uint64_t width = c + 1 < n_columns ? place.g : place.d - place.g * (n_columns - 1);
+        const int64_t level = mean_level(sums[c] / (width * n_rows), top);
+        return level < -4096 ? int64_t{-4096} : level;
+    };
+    for (size_t c = 0; c < n_columns; ++c) total += level_of(c);
+    const int64_t centre = total / static_cast<int64_t>(n_columns);
+    for (size_t c = 0; c < n_columns; ++c) {
+        const int64_t scale = level_of(c) - centre;
+        columns[c] = static_cast<int8_t>(scale < -128 ? -128 : scale > 127 ? 127 : scale);
+    }
+}
+
+}  // namespace
+
+int64_t scales_fit(const Kernels& kernels, const ScalesPlace& sample, const uint8_t* keys, int rounds, int8_t* columns, uint64_t* sums,
+                   uint16_t* levels) {
+    ScalesPlace place = sample;
+    place.columns = nullptr;
+    scales_row_levels(kernels, place, keys, levels);
+    for (int round = 0; columns != nullptr && round < rounds; ++round) {
+        fit_columns(place, keys, levels, columns, sums);
+        place.columns = columns;
+        scales_row_levels(kernels, place, keys, levels);
+    }
+    int64_t price = 0;
+    scalar::RowWalk walk(place);
+    for (size_t done = 0; done < place.n;) {
+        const size_t run = walk.run(place.n - done);
+        price += static_cast<int64_t>(run) * levels[walk.row];
+        walk.advance(run);
+        done += run;
+    }
+    const uint64_t n_columns = columns == nullptr ? 0 : (place.d + place.g - 1) / place.g;
+    for (uint64_t c = 0; c < n_columns; ++c) {
+        const uint64_t width = c + 1 < n_columns ? place.g : place.d - place.g * (n_columns - 1);
+        price += static_cast<int64_t>(width * (place.n / place.d)) * columns[c];
+    }
+    return price;
+}
+
+}  // namespace pennyweight
