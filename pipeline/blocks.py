@@ -1,7 +1,8 @@
-"""How segments are cut into blocks (docs/format.md 1.4), and blocks put together to tasks."""
+"""How segments become blocks (docs/format.md 1.4), cut or put together, and blocks tasks."""
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -14,7 +15,10 @@ TASK_BYTES: Final = 2 << 20
 Python's share of the time is small."""
 
 MAX_TASK_BLOCKS: Final = 512
-"""Keeps tasks of many tiny tensors short."""
+"""Keeps tasks of many tiny tensors among large ones short."""
+
+MAX_RUN: Final = 1024
+"""Small segments in a block."""
 
 BUFFER_BYTES: Final = TASK_BYTES + 2 * MAX_TASK_BLOCKS
 """Enough for a task, and for its frames if all are stored."""
@@ -38,27 +42,45 @@ class BlockTable:
     Attributes:
         sizes: (n,) raw bytes of each block.
         offsets: (n + 1,) where each begins in the original file; the last is its size.
-        segments: (n,) number of the segment it is cut from.
-        firsts: (n_segments + 1,) number of the first block of each segment.
+        starts: (n_segments + 1,) where each segment begins in the original file; the last is its size.
+        segments: (n,) number of the first segment that each block holds bytes of.
     """
 
     sizes: Ints
     offsets: Ints
+    starts: Ints
     segments: Ints
-    firsts: Ints
 
     @classmethod
     def of(cls, segment_bytes: Sequence[int], block_bytes: int) -> BlockTable:
         """Cut segments of these sizes. Where they come from a file, `count_blocks` must have been looked at before."""
-        _, counts, last = _cut(segment_bytes, block_bytes)
-        firsts = _starts(counts)
+        n_bytes = np.array(segment_bytes, dtype=np.int64)
+        counts, last = _cut(n_bytes, block_bytes)
         segments = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
         sizes = np.full(len(segments), block_bytes, dtype=np.int64)
-        sizes[(firsts[1:] - 1)[counts > 0]] = last[counts > 0]
-        return cls(sizes, _starts(sizes), segments, firsts)
+        begun = counts > 0
+        sizes[np.cumsum(counts)[begun] - 1] = last[begun]
+        return cls(sizes, _starts(sizes), _starts(n_bytes), segments)
 
     def __len__(self) -> int:
         return len(self.sizes)
+
+    def holding(self, segment: int) -> tuple[int, int]:
+        """The blocks first <= block < last that hold bytes of that segment."""
+        start, end = self.starts[segment], self.starts[segment + 1]
+        if start == end:
+            return 0, 0
+        first = np.searchsorted(self.offsets, start, side="right") - 1
+        return int(first), int(np.searchsorted(self.offsets, end, side="left"))
+
+    def segments_in(self, block: int) -> list[int]:
+        """The segments that block holds bytes of, in order: one, or several whole ones."""
+        first, end = int(self.segments[block]), self.offsets[block + 1]
+        if self.starts[first + 1] >= end:
+            return [first]
+        last = int(np.searchsorted(self.starts, end, side="left"))
+        found: list[int] = (first + np.flatnonzero(np.diff(self.starts[first : last + 1]))).tolist()
+        return found
 
     def tasks(self, first: int = 0, last: int | None = None) -> Iterator[Task]:
         """Runs of consecutive blocks, of at most TASK_BYTES and MAX_TASK_BLOCKS each, that cover [first, last)."""
@@ -73,22 +95,46 @@ class BlockTable:
 
 def count_blocks(segment_bytes: Sequence[int], block_bytes: int) -> int:
     """Number of blocks, without making a table of them."""
-    _, counts, _ = _cut(segment_bytes, block_bytes)
+    counts, _ = _cut(np.array(segment_bytes, dtype=np.int64), block_bytes)
     return int(counts.sum())
 
 
 def block_sizes(n_bytes: int, block_bytes: int) -> list[int]:
-    """Raw bytes of each block of one segment of `n_bytes`."""
+    """Raw bytes of each block of one segment of `n_bytes` that stands alone."""
     sizes: list[int] = BlockTable.of([n_bytes], block_bytes).sizes.tolist()
     return sizes
 
 
-def _cut(segment_bytes: Sequence[int], block_bytes: int) -> tuple[Ints, Ints, Ints]:
-    """Per segment: its bytes, its number of blocks, the bytes of its last block."""
-    n_bytes = np.array(segment_bytes, dtype=np.int64)
+def _cut(n_bytes: Ints, block_bytes: int) -> tuple[Ints, Ints]:
+    """Per segment: the number of blocks that begin in it, and the bytes of the last of them."""
     whole, rest = n_bytes // block_bytes, n_bytes % block_bytes
     own = (rest > 0) & ((2 * rest >= block_bytes) | (whole == 0))
-    return n_bytes, whole + own, np.where(own, rest, block_bytes + rest)
+    counts, last = whole + own, np.where(own, rest, block_bytes + rest)
+    small = (n_bytes > 0) & (whole == 0) & (4 * rest <= block_bytes)
+    if small.any():
+        firsts, sums = _runs(n_bytes, small, block_bytes)
+        counts[small] = 0
+        counts[firsts] = 1
+        last[firsts] = sums
+    return counts, last
+
+
+def _runs(n_bytes: Ints, small: NDArray[np.bool_], block_bytes: int) -> tuple[Ints, Ints]:
+    """The runs of small segments: the number of the first segment of each, and their bytes."""
+    numbers = np.flatnonzero(small)
+    offsets = _starts(n_bytes[numbers])
+    large_before = np.cumsum((n_bytes > 0) & ~small)[numbers]
+    stretches = np.append(np.flatnonzero(np.diff(large_before)) + 1, len(numbers))  # where each ends
+    # For each small segment, as if a run began with it, where that run would end.
+    ends = np.searchsorted(offsets, offsets[:-1] + block_bytes, side="right") - 1
+    np.minimum(ends, np.arange(MAX_RUN, len(numbers) + MAX_RUN), out=ends)
+    np.minimum(ends, np.repeat(stretches, np.diff(stretches, prepend=0)), out=ends)
+    firsts, at, jumps = array("q"), 0, ends.data
+    while at < len(numbers):
+        firsts.append(at)
+        at = jumps[at]
+    begins = np.frombuffer(firsts, dtype=np.int64)
+    return numbers[begins], np.diff(offsets[begins], append=offsets[-1])
 
 
 def _starts(counts: Ints) -> Ints:

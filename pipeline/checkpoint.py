@@ -31,7 +31,9 @@ _ML_DTYPES: Final = {
 
 
 class Tensor:
-    """One tensor of an open checkpoint. Nothing is decoded until an array is asked for, and nothing is kept.
+    """One tensor of an open checkpoint. Nothing is decoded until an array is asked for.
+
+    Nothing is kept but the last block that held several tensors, at most 512 KiB for the whole checkpoint.
 
     Attributes:
         name: as in the original file.
@@ -132,6 +134,7 @@ class Checkpoint(Mapping[str, Tensor]):
             self._container = ContainerReader(file)
         self._frames = FrameDecoder(self._container, Buffers())
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pennyweight")
+        self._shared: tuple[int, Stream] | None = None
         self._tensors = {
             record.name: Tensor(self, i, record)
             for i, record in enumerate(self._container.segments)
@@ -161,8 +164,8 @@ class Checkpoint(Mapping[str, Tensor]):
     def _read(self, segment: int, begin: int, end: int, out: Stream, digest: str | None) -> None:
         """Decode bytes begin to end of a segment into `out`; compare with the XXH3-128 if it is given."""
         blocks = self._container.blocks
-        first, last = int(blocks.firsts[segment]), int(blocks.firsts[segment + 1])
-        start = int(blocks.offsets[first])
+        start = int(blocks.starts[segment])
+        first, last = blocks.holding(segment)
         if begin < end:
             edges = blocks.offsets[first : last + 1] - start
             last = first + int(np.searchsorted(edges, end, side="left"))
@@ -173,23 +176,36 @@ class Checkpoint(Mapping[str, Tensor]):
         def decode(task: Task) -> Stream:
             at = task.offset - start - begin  # of the task, in out
             if at >= 0 and at + task.n_bytes <= len(out):
-                return self._decode(task, out[at : at + task.n_bytes])
-            whole = self._decode(task, np.empty(task.n_bytes, dtype=np.uint8))
+                return self._decode(task, segment, out[at : at + task.n_bytes])
+            whole = self._whole(task, segment)
             piece = out[max(at, 0) : at + task.n_bytes]
             piece[:] = whole[max(-at, 0) :][: len(piece)]
             return piece
 
         hasher = xxhash.xxh3_128()
         with naming(self._file.name):
-            for piece in in_order(self._pool, decode, blocks.tasks(first, last), tasks_ahead(self._threads)):
+            tasks = blocks.tasks(first, last)
+            one = last - first == 1  # not worth waking another thread
+            pieces = map(decode, tasks) if one else in_order(self._pool, decode, tasks, tasks_ahead(self._threads))
+            for piece in pieces:
                 if digest is not None:
                     hasher.update(piece.data)
             if digest is not None and hasher.hexdigest() != digest:
                 name = self._container.tensor_name(segment)
                 raise CorruptError("decoded bytes do not match the tensor's digest", tensor=name)
 
-    def _decode(self, task: Task, out: Stream) -> Stream:
+    def _whole(self, task: Task, segment: int) -> Stream:
+        """All bytes of a task of which the segment needs some. Where it is a block of several, it is kept for them."""
+        kept = self._shared  # one tuple, so that another thread cannot tear it
+        if kept and kept[0] == task.first and task.last == task.first + 1:
+            return kept[1]
+        whole = self._decode(task, segment, np.empty(task.n_bytes, dtype=np.uint8))
+        if len(self._container.blocks.segments_in(task.first)) > 1:
+            self._shared = task.first, whole
+        return whole
+
+    def _decode(self, task: Task, segment: int, out: Stream) -> Stream:
         damage = self._frames.decode(task.first, task.last, out)
         if damage:
-            raise damage[0].error()
+            raise next((one for one in damage if one.segment == segment), damage[0]).error()
         return out

@@ -22,17 +22,26 @@ from pennyweight.pipeline.container.index import ENTRY_BYTES, GapRecord, Index, 
 from pennyweight.pipeline.container.writer import ContainerWriter
 from pennyweight.pipeline.decode import Progress
 from pennyweight.pipeline.digests import SegmentDigests
-from pennyweight.pipeline.executor import encode_blocks
+from pennyweight.pipeline.executor import encode_blocks, max_frames_bytes
 from pennyweight.pipeline.files import Reader, naming
+from pennyweight.pipeline.grouping import OWN_PART_BYTES, Member, kind_of
 from pennyweight.pipeline.output import Sink, sink
+from pennyweight.pipeline.plan import Plan, parse
 from pennyweight.pipeline.policy import Plans, Preset, plan_texts
 from pennyweight.pipeline.report import Converted
 from pennyweight.pipeline.sources import Segment, SourceMap, TensorRange, find_source, opaque
+from pennyweight.pipeline.training import Training, train
 from pennyweight.pipeline.window import Buffers, FollowUps, Stream, in_order, tasks_ahead, worker_pool
+from pennyweight.stages.protocol import Side
 from pennyweight.types import DType, Fidelity
 
+_TRAINED: Final = "scales"
+"""The stage that learns from the whole file before any of it is encoded."""
+
+_SIDE_PLANS: Final = (parse("zstd | rans | byteplane[width=2](*: zstd | rans)", None),)
+
 _HEAD_BYTES: Final = 1 << 16
-_RECORD_BYTES: Final = 160
+_RECORD_BYTES: Final = 192
 _DIMENSION_BYTES: Final = 20
 """Upper bounds of what an index holds besides names and frames: in all, per segment, and per dimension of a shape."""
 
@@ -64,14 +73,14 @@ def compress_file(
         LossyError: a plan of the preset is lossy.
     """
     found = _source_map(src, preset.block_bytes)
-    kinds = [segment.dtype if isinstance(segment, TensorRange) else None for segment in found.segments]
+    kinds = set(map(_dtype, found.segments))
     plans = preset.resolve()
-    if any(plan.fidelity is Fidelity.LOSSY for kind in set(kinds) for plan in plans[kind]):
+    if any(plan.fidelity is Fidelity.LOSSY for kind in kinds for plan in plans[kind]):
         raise LossyError(f"preset {preset.name}: has a lossy plan")
     with naming(src.name), sink(dst, force=force) as out:
         writer = ContainerWriter()
         out.write_at(0, [writer.header(lossy=False)])
-        encoding = _Encoding(src, found.segments, kinds, preset.block_bytes, plans)
+        encoding = _Encoding(src, found.segments, preset.block_bytes, plans, threads=threads)
         tensors, gaps, whole = encoding.run(writer, out, threads=threads, sha256=sha256, progress=progress)
         src.check_unchanged()
         index = Index(
@@ -84,6 +93,7 @@ def compress_file(
             sha256=whole,
             gaps_xxh3_128=gaps,
             block_bytes=preset.block_bytes,
+            side=tuple(stream.size for stream in encoding.side),
             segments=tuple(_record(segment, tensors.get(i)) for i, segment in enumerate(found.segments)),
         )
         out.write_at(*writer.finish(index))
@@ -122,9 +132,16 @@ class _Encoding:
     """The frames of one file."""
 
     def __init__(
-        self, src: Reader, segments: Sequence[Segment], kinds: Sequence[DType | None], block_bytes: int, plans: Plans
+        self, src: Reader, segments: Sequence[Segment], block_bytes: int, plans: Plans, *, threads: int
     ) -> None:
-        self._src, self._kinds, self._plans = src, kinds, plans
+        self._src, self._segments, self._plans = src, segments, plans
+        used = (plan for kind in set(map(_dtype, segments)) for plan in plans[kind])
+        self._training: Training | None = None
+        if any(stage.name == _TRAINED for plan in used for stage in plan.stages):
+            with worker_pool(threads) as pool:
+                ordered = partial(in_order, pool, depth=tasks_ahead(threads))
+                self._training = train(src, segments, plans, map=ordered)
+        self.side: Side = self._training.side if self._training else ()
         self._blocks = BlockTable.of([segment.n_bytes for segment in segments], block_bytes)
         self._digests = SegmentDigests([(segment.n_bytes, isinstance(segment, TensorRange)) for segment in segments])
         self._buffers = Buffers()
@@ -151,6 +168,11 @@ class _Encoding:
                 if progress:
                     progress(piece.task.n_bytes)
             follow_ups.drain()
+        for stream in self.side:
+            frame = np.empty(max_frames_bytes([stream.size]), dtype=np.uint8)
+            lengths = encode_blocks(stream, [(Member(stream.size, _SIDE_PLANS),)], frame)
+            frame = frame[: lengths[0]]
+            out.write_at(writer.place(lengths, [xxhash.xxh3_64_intdigest(frame.data)]), [frame.data])
         tensors.update(self._digests.update(np.empty(0, dtype=np.uint8)))
         return tensors, self._digests.gaps, whole.hexdigest() if sha256 else None
 
@@ -158,9 +180,33 @@ class _Encoding:
         memory, encoded = self._buffers.take(), self._buffers.take()
         raw = memory[: task.n_bytes]
         self._src.pread_into(task.offset, raw.data)
-        sizes: list[int] = self._blocks.sizes[task.first : task.last].tolist()
-        kinds = [self._kinds[segment] for segment in self._blocks.segments[task.first : task.last].tolist()]
-        lengths = encode_blocks(raw, sizes, kinds, self._plans, encoded)
+        contents = [self._members(block) for block in range(task.first, task.last)]
+        lengths = encode_blocks(raw, contents, encoded, self.side)
         ends = accumulate(lengths)
         digests = [xxhash.xxh3_64_intdigest(encoded[end - n : end].data) for end, n in zip(ends, lengths, strict=True)]
         return _Piece(task, memory, encoded, lengths, digests)
+
+    def _members(self, block: int) -> list[Member]:
+        segments = self._blocks.segments_in(block)
+        if len(segments) == 1:
+            first = int(self._blocks.offsets[block] - self._blocks.starts[segments[0]])
+            return [Member(int(self._blocks.sizes[block]), self._plans_at(segments[0], first))]
+        return list(map(self._member, segments))
+
+    def _member(self, number: int) -> Member:
+        """A whole segment, in a block with others. What was learned of it is of use only where it is not mixed."""
+        segment = self._segments[number]
+        dtype, name = _dtype(segment), segment.name if isinstance(segment, TensorRange) else ""
+        alone = segment.n_bytes >= OWN_PART_BYTES
+        return Member(segment.n_bytes, self._plans_at(number, 0) if alone else self._plans[dtype], kind_of(dtype, name))
+
+    def _plans_at(self, segment: int, first: int) -> Sequence[Plan]:
+        """Those for the block, or part, that begins at byte `first` of a segment."""
+        if self._training is None:
+            return self._plans[_dtype(self._segments[segment])]
+        return self._training.plans(segment, first)
+
+
+def _dtype(segment: Segment) -> DType | None:
+    """None for a gap."""
+    return segment.dtype if isinstance(segment, TensorRange) else None

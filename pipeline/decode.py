@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from typing import Final, NamedTuple
@@ -67,7 +67,7 @@ class FrameDecoder:
         if middle:
             return self.check(first, middle) + self.check(middle, last)
         _, _, wrong = self._read(first, last)
-        return list(wrong.values())
+        return self._damage(wrong)
 
     def decode(self, first: int, last: int, out: Stream) -> list[Damage]:
         """Decode those blocks into `out`, which has their size. Raises VersionError for a stage that is not known."""
@@ -79,7 +79,7 @@ class FrameDecoder:
         sizes: list[int] = self._container.blocks.sizes[first:last].tolist()
         if not wrong:
             try:
-                decode_blocks(src, lengths, sizes, out)
+                decode_blocks(src, lengths, sizes, out, self._container.side)
             except CorruptError:
                 pass  # which blocks they are is found below
             else:
@@ -88,36 +88,55 @@ class FrameDecoder:
         for block, (length, size) in enumerate(zip(lengths, sizes, strict=True), first):
             if block not in wrong:
                 try:
-                    read_frame(src[at : at + length], size).decode(out[to : to + size])
+                    read_frame(src[at : at + length], size, self._container.side).decode(out[to : to + size])
                 except CorruptError as error:
-                    wrong[block] = self._damage(block, error.reason)
+                    wrong[block] = error.reason
             at, to = at + length, to + size
-        return list(wrong.values())
+        return self._damage(wrong)
 
     def _middle(self, first: int, last: int) -> int | None:
         """Where to halve a run that is too much to be read at once."""
         too_much = last - first > 1 and self._container.n_frame_bytes(first, last) > MAX_STORED_BYTES
         return (first + last) // 2 if too_much else None
 
-    def _read(self, first: int, last: int) -> tuple[Stream, list[int], dict[int, Damage]]:
-        """Bytes of the frames, valid until this thread's next call; their lengths; and those whose digest is wrong."""
+    def _read(self, first: int, last: int) -> tuple[Stream, list[int], dict[int, str]]:
+        """Bytes of the frames, valid until this thread's next call; their lengths; and what is wrong, by block."""
         container = self._container
         src = self._buffers.scratch(container.n_frame_bytes(first, last))
         view = src.data
         container.read_frames(first, last, view)
         lengths: list[int] = []
-        wrong: dict[int, Damage] = {}
+        wrong: dict[int, str] = {}
         bounds = (container.offsets[first : last + 1] - container.offsets[first]).tolist()
         for i, digest in enumerate(container.digests[first:last].tolist()):
             lengths.append(bounds[i + 1] - bounds[i])
             if xxhash.xxh3_64_intdigest(view[bounds[i] : bounds[i + 1]]) != digest:
-                wrong[first + i] = self._damage(first + i, "a frame is damaged: its digest does not match")
+                wrong[first + i] = "a frame is damaged: its digest does not match"
         return src, lengths, wrong
 
-    def _damage(self, block: int, reason: str) -> Damage:
+    def _damage(self, wrong: dict[int, str]) -> list[Damage]:
+        """One for each segment that such a block holds bytes of: block after block, and in a block tensors first."""
         container = self._container
-        segment = int(container.blocks.segments[block])
-        return Damage(reason, segment, container.tensor_name(segment), int(container.offsets[block]))
+        found: list[Damage] = []
+        for block, reason in sorted(wrong.items()):
+            named = [(container.tensor_name(segment), segment) for segment in container.blocks.segments_in(block)]
+            named.sort(key=lambda pair: pair[0] is None)
+            offset = int(container.offsets[block])
+            found += [Damage(reason, segment, name, offset) for name, segment in named]
+        return found
+
+
+def check_side(container: ContainerReader, *, decode: bool) -> Iterator[Damage]:
+    """Those side frames whose digest is wrong or, with `decode`, that do not decode."""
+    for number in range(len(container.side)):
+        try:
+            error = container.side.check(number)
+            if decode and error is None:
+                container.side[number]
+        except CorruptError as wrong:
+            error = wrong
+        if error is not None:
+            yield Damage(error.reason, offset=error.offset)
 
 
 class SegmentChecks:
@@ -171,6 +190,8 @@ def decode_checked(
     checks = SegmentChecks(container)
     whole = hashlib.sha256()
     turn = threading.Lock()
+    for damage in check_side(container, decode=True):
+        found(damage)
 
     def work(task: Task) -> Piece:
         memory = buffers.take()

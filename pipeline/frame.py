@@ -8,7 +8,7 @@ same bytes or decline the block.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from pennyweight.errors import CorruptError, VersionError
 from pennyweight.pipeline.container.limits import max_node_bytes
 from pennyweight.pipeline.plan import MAX_DEPTH, STORE, Plan
 from pennyweight.stages.constant import Constant
-from pennyweight.stages.protocol import Decoder, Side, Stream
+from pennyweight.stages.protocol import Decoder, Side, Stage, Stream
 from pennyweight.stages.registry import STAGES
 from pennyweight.stages.store import Store
 from pennyweight.stages.wire import read_varint, varint
@@ -38,21 +38,30 @@ class _Encoded(NamedTuple):
 
 def encode_frame(plans: Iterable[Plan], block: Stream) -> Stream:
     """The frame of the first plan whose frame is smaller than the block, else of `store`."""
-    for plan in plans:
-        node = _encode(plan, block)
-        if node is not None and node.size < block.size:
-            return _join(node)
-    return store_frame(block)
+    return _join(_encode_first(plans, block))
+
+
+def node_of_frames(stage: Stage, header: bytes, parts: Sequence[Stream]) -> Stream:
+    """The frame of a stage whose parts are frames already, as each is a node."""
+    return _join(_assemble(stage, header, [_Encoded(frame.size, (frame,)) for frame in parts]))
 
 
 def store_frame(block: Stream) -> Stream:
-    node = _encode(STORE, block)
-    assert node is not None
-    return _join(node)
+    return _join(_encode_first((), block))
 
 
 def _join(node: _Encoded) -> Stream:
     return np.frombuffer(b"".join(piece if isinstance(piece, bytes) else piece.data for piece in node.pieces), np.uint8)
+
+
+def _encode_first(plans: Iterable[Plan], src: Stream) -> _Encoded:
+    for plan in plans:
+        node = _encode(plan, src)
+        if node is not None and node.size < src.size:
+            return node
+    stored = _encode(STORE, src)
+    assert stored is not None
+    return stored
 
 
 def _encode(plan: Plan, src: Stream) -> _Encoded | None:
@@ -65,14 +74,18 @@ def _encode_tree(plan: Plan, src: Stream) -> _Encoded | None:
     encoded = plan.stage.encode(src)
     if encoded is None:
         return None
-    head = varint(plan.stage.id) + varint(len(encoded.header)) + encoded.header
     if not plan.children:  # a leaf: what parts it has are its body
-        return _Encoded(len(head) + sum(part.size for part in encoded.parts), (head, *encoded.parts))
+        parts = [_Encoded(part.size, (part,)) for part in encoded.parts]
+    else:
+        parts = list(map(_encode_child, plan.children, encoded.parts))
+    return _assemble(plan.stage, encoded.header, parts)
+
+
+def _assemble(stage: Stage, header: bytes, parts: Sequence[_Encoded]) -> _Encoded:
+    head = varint(stage.id) + varint(len(header)) + header
     size, pieces = len(head), list[bytes | Stream]((head,))
-    last = len(encoded.parts) - 1
-    for i, (child, part) in enumerate(zip(plan.children, encoded.parts, strict=True)):
-        node = _encode_child(child, part)
-        length = b"" if i == last else varint(node.size)
+    for i, node in enumerate(parts):
+        length = b"" if i == len(parts) - 1 else varint(node.size)
         pieces += (length, *node.pieces)
         size += len(length) + node.size
     return _Encoded(size, tuple(pieces))
@@ -97,6 +110,8 @@ class Node:
     parts: tuple[Node, ...]
     body: Stream | None
     """The stream of a `store` node, without copy; None for any other."""
+    frame: Stream
+    """Its own bytes: a node is a frame of what it decodes to."""
 
     def decode(self, out: Stream) -> None:
         """Fill out, of n_bytes. CorruptError where a stage's page is broken."""
@@ -138,11 +153,13 @@ def _read(src: memoryview, n_bytes: int, side: Side, depth: int, limit: int) -> 
         raise CorruptError(f"{stage.name}: a header of {header_bytes} bytes does not fit its node")
     body = at + header_bytes
     decoder = stage.from_header(bytes(src[at:body]), n_bytes, side)
+    frame = np.frombuffer(src, np.uint8)
     if stage is Store:
         if len(src) - body != n_bytes:
             raise CorruptError(f"store: holds {len(src) - body} bytes where {n_bytes} are due")
-        return Node(stage.name, n_bytes, decoder, (), np.frombuffer(src[body:], np.uint8))
-    return Node(stage.name, n_bytes, decoder, _read_parts(src[body:], decoder.sizes, side, depth + 1, limit), None)
+        return Node(stage.name, n_bytes, decoder, (), np.frombuffer(src[body:], np.uint8), frame)
+    parts = _read_parts(src[body:], decoder.sizes, side, depth + 1, limit)
+    return Node(stage.name, n_bytes, decoder, parts, None, frame)
 
 
 def _read_parts(src: memoryview, sizes: tuple[int, ...], side: Side, depth: int, limit: int) -> tuple[Node, ...]:

@@ -10,8 +10,9 @@ from pennyweight.pipeline.container.index import TensorRecord
 from pennyweight.pipeline.container.layout import VERSION
 from pennyweight.pipeline.container.reader import ContainerReader
 from pennyweight.pipeline.files import Reader, naming
-from pennyweight.pipeline.frame import read_frame
+from pennyweight.pipeline.frame import Node, read_frame
 from pennyweight.pipeline.report import ContainerInfo, TensorInfo, ratio
+from pennyweight.stages.split.group import GroupDecoder
 
 
 def inspect_file(src: Reader, *, plans: bool = False) -> ContainerInfo:
@@ -24,13 +25,13 @@ def inspect_file(src: Reader, *, plans: bool = False) -> ContainerInfo:
     """
     with naming(src.name):
         container = ContainerReader(src)
-        index, firsts = container.index, container.blocks.firsts
-        stored: list[int] = np.diff(container.offsets[firsts]).tolist()
+        index, nests = container.index, _Nests(container)
+        stored = _stored_bytes(container)
         tensors: list[TensorInfo] = []
         gap_bytes = gap_stored = 0
         gap_plans: Counter[str] = Counter()
         for i, segment in enumerate(container.segments):
-            used = _plans(container, int(firsts[i]), int(firsts[i + 1])) if plans else None
+            used = nests.of(i) if plans else None
             if isinstance(segment, TensorRecord):
                 counted = None if used is None else dict(used)
                 tensors.append(TensorInfo(**segment.model_dump(), stored_bytes=stored[i], plans=counted))
@@ -49,6 +50,7 @@ def inspect_file(src: Reader, *, plans: bool = False) -> ContainerInfo:
             stored_bytes=src.size,
             ratio=ratio(src.size, index.n_bytes),
             index_bytes=container.index_bytes,
+            side_bytes=container.side_bytes,
             block_bytes=index.block_bytes,
             n_blocks=len(container.blocks),
             sha256=index.sha256,
@@ -60,11 +62,41 @@ def inspect_file(src: Reader, *, plans: bool = False) -> ContainerInfo:
         )
 
 
-def _plans(container: ContainerReader, first: int, last: int) -> Counter[str]:
-    """How many of those frames are which nest of stages."""
-    used: Counter[str] = Counter()
-    for block in range(first, last):
-        frame = np.empty(container.n_frame_bytes(block, block + 1), dtype=np.uint8)
-        container.read_frames(block, block + 1, frame.data)
-        used[str(read_frame(frame, int(container.blocks.sizes[block])))] += 1
-    return used
+def _stored_bytes(container: ContainerReader) -> list[int]:
+    """Stored bytes of each segment. Of the frame of a block of several, each has its share by its raw bytes."""
+    blocks, offsets = container.blocks, container.offsets
+    if not len(blocks):
+        return [0] * len(container.segments)
+    block = np.minimum(np.searchsorted(blocks.offsets, blocks.starts, side="right"), len(blocks)) - 1
+    inside = blocks.starts - blocks.offsets[block]
+    ends = offsets[block] + inside * (offsets[block + 1] - offsets[block]) // blocks.sizes[block]
+    stored: list[int] = np.diff(ends).tolist()
+    return stored
+
+
+class _Nests:
+    """Which nests of stages the frames are. Reads every frame once where segments are asked for in order."""
+
+    def __init__(self, container: ContainerReader) -> None:
+        self._container = container
+        self._last: tuple[int, Node] | None = None
+
+    def of(self, segment: int) -> Counter[str]:
+        """How many of the segment's frames are which; of the frame of a block of several, the part it is in."""
+        blocks = self._container.blocks
+        used: Counter[str] = Counter()
+        for block in range(*blocks.holding(segment)):
+            node = self._node(block)
+            if isinstance(node.decoder, GroupDecoder):
+                part = node.decoder.part_at(int(blocks.starts[segment] - blocks.offsets[block]))
+                used[f"group: {node.parts[part]}"] += 1
+            else:
+                used[str(node)] += 1
+        return used
+
+    def _node(self, block: int) -> Node:
+        if self._last is None or self._last[0] != block:
+            frame = np.empty(self._container.n_frame_bytes(block, block + 1), dtype=np.uint8)
+            self._container.read_frames(block, block + 1, frame.data)
+            self._last = block, read_frame(frame, int(self._container.blocks.sizes[block]), self._container.side)
+        return self._last[1]

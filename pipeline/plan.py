@@ -50,6 +50,12 @@ class Plan:
             yield from plan.stages
 
     @property
+    def depth(self) -> int:
+        """Nodes that nest in a frame of it, at most."""
+        below = max((child.depth for child in self.children), default=0)
+        return max(1 + below, *(plan.depth for plan in self.alternatives), 1)
+
+    @property
     def fidelity(self) -> Fidelity:
         """LOSSY if any stage of it is."""
         lossy = any(stage.fidelity is Fidelity.LOSSY for stage in self.stages)

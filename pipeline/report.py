@@ -129,7 +129,11 @@ class VerifyReport(_Report):
 
 
 class TensorInfo(_Report):
-    """A tensor of a container. `plans`: how many of its frames are which nest of stages, if that was asked for."""
+    """A tensor of a container.
+
+    `stored_bytes`: of the frames it is in; of one that holds several tensors, its share by raw bytes. `plans`: how many
+    of these frames are which nest of stages, if that was asked for; of a frame of several, `group: ` and its part's.
+    """
 
     name: str
     dtype: str
@@ -141,7 +145,7 @@ class TensorInfo(_Report):
 
 
 class ContainerInfo(_Report):
-    """What one container says of itself. `plans`: those tried, by dtype; `index_bytes`: stored."""
+    """What one container says of itself. `plans`: those tried, by dtype; `index_bytes`, `side_bytes`: stored."""
 
     file: str
     format: str
@@ -153,6 +157,7 @@ class ContainerInfo(_Report):
     stored_bytes: int
     ratio: float
     index_bytes: int
+    side_bytes: int
     block_bytes: int
     n_blocks: int
     sha256: str | None

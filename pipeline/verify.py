@@ -12,7 +12,7 @@ from pennyweight.errors import CorruptError
 from pennyweight.pipeline.blocks import TASK_BYTES, Task
 from pennyweight.pipeline.container.index import Index
 from pennyweight.pipeline.container.reader import ContainerReader
-from pennyweight.pipeline.decode import Damage, FrameDecoder, Progress, decode_checked
+from pennyweight.pipeline.decode import Damage, FrameDecoder, Progress, check_side, decode_checked
 from pennyweight.pipeline.files import Reader, naming
 from pennyweight.pipeline.report import Problem
 from pennyweight.pipeline.window import Buffers, Stream, in_order, tasks_ahead, worker_pool
@@ -114,8 +114,7 @@ class _Comparison:
     def __init__(self, container: ContainerReader, original: Reader) -> None:
         self._container, self._original = container, original
         self._buffers = Buffers()
-        blocks = container.blocks
-        self._starts = blocks.offsets[blocks.firsts]  # of each segment, and the end
+        self._starts = container.blocks.starts
 
     def __call__(self, task: Task, data: Stream) -> list[Damage]:
         n = max(0, min(task.n_bytes, self._original.size - task.offset))
@@ -134,6 +133,8 @@ class _Comparison:
 
 def _check_frames(container: ContainerReader, threads: int, found: _Found, progress: Progress | None) -> None:
     frames = FrameDecoder(container, Buffers())
+    for damage in check_side(container, decode=False):
+        found(damage)
 
     def work(task: Task) -> tuple[Task, list[Damage]]:
         return task, frames.check(task.first, task.last)

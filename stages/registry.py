@@ -5,11 +5,13 @@ from __future__ import annotations
 from pennyweight.stages.constant import Constant
 from pennyweight.stages.entropy.huffman import Huffman
 from pennyweight.stages.entropy.rans import Rans
+from pennyweight.stages.entropy.scales import Scales
 from pennyweight.stages.entropy.zstd import Zstd
 from pennyweight.stages.protocol import Stage
 from pennyweight.stages.split.bitpack import BitPack
 from pennyweight.stages.split.byteplane import BytePlane
 from pennyweight.stages.split.floatfields import FloatFields
+from pennyweight.stages.split.group import Group
 from pennyweight.stages.split.palette import Palette
 from pennyweight.stages.store import Store
 
@@ -33,5 +35,7 @@ STAGES = table(
     (6, Zstd),
     (7, BitPack),
     (8, Palette),
+    (9, Group),
+    (10, Scales),
 )
 BY_NAME = {stage.name: stage for stage in STAGES.values()}

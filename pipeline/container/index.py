@@ -61,12 +61,17 @@ class Index(BaseModel):
     block_bytes: Annotated[
         int, Field(ge=limits.MIN_BLOCK_BYTES, le=limits.MAX_BLOCK_BYTES, multiple_of=limits.BLOCK_MULTIPLE)
     ]
+    side: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=limits.MAX_SIDE_BYTES)], ...], Field(max_length=limits.MAX_SIDE_FRAMES)
+    ]
     segments: Annotated[
         tuple[Annotated[Record, Field(union_mode="left_to_right")], ...], Field(max_length=limits.MAX_SEGMENTS)
     ]
 
     @model_validator(mode="after")
-    def _segments_agree(self) -> Self:
+    def _numbers_agree(self) -> Self:
+        if sum(self.side) > limits.MAX_ALL_SIDE_BYTES:
+            raise ValueError(f"side frames of {sum(self.side)} bytes in all")
         names: set[str] = set()
         total = 0
         for segment in self.segments:

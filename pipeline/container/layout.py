@@ -12,7 +12,7 @@ from pennyweight.pipeline.container.limits import MAX_INDEX_BYTES
 
 MAGIC: Final = b"\x89PWT\r\n\x1a\n"
 END_MAGIC: Final = b"PWTEND\r\n"
-VERSION: Final = (0, 1)
+VERSION: Final = (0, 2)
 LOSSY: Final = 1 << 0
 KNOWN_FEATURES: Final = LOSSY
 

@@ -21,6 +21,11 @@ MIN_BLOCK_BYTES: Final = 1024
 MAX_BLOCK_BYTES: Final = 524_288
 BLOCK_MULTIPLE: Final = 256
 
+MAX_SIDE_BYTES: Final = 1_048_576
+"""Of a side frame, decoded."""
+
+MAX_SIDE_FRAMES: Final = 1_000_000
+MAX_ALL_SIDE_BYTES: Final = 64 << 20
 
 T = TypeVar("T", int, NDArray[np.int64])
 

@@ -13,6 +13,7 @@ from pennyweight.errors import CorruptError
 from pennyweight.pipeline.blocks import BlockTable, count_blocks
 from pennyweight.pipeline.container import layout, limits
 from pennyweight.pipeline.container.index import FrameTable, Index, Record, TensorRecord, unpack_index
+from pennyweight.pipeline.container.side import SideFrames
 from pennyweight.pipeline.files import Reader
 
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
@@ -24,8 +25,10 @@ class ContainerReader:
     Attributes:
         index: what it says of itself.
         blocks: how the original file is cut.
-        offsets: (n_blocks + 1,) where each frame begins in the container; the last is where the index begins.
-        digests: (n_blocks,) XXH3-64 of each frame.
+        offsets: (n_frames + 1,) where each frame begins in the container, those of the blocks first, then the side
+            frames; the last is where the index begins.
+        digests: (n_frames,) XXH3-64 of each frame.
+        side: the side frames; none is read before it is needed.
         lossy: whether the header says so.
         index_bytes: stored bytes of the index.
     """
@@ -46,11 +49,18 @@ class ContainerReader:
         if (self.index.fidelity == "lossy") != self.lossy:
             raise CorruptError("index: fidelity does not agree with the header", offset=trailer.offset)
         self.digests: NDArray[np.uint64] = frames.digests
+        n = len(self.blocks)
+        self.side = SideFrames(file, self.index.side, self.offsets[n:], self.digests[n:])
 
     @property
     def segments(self) -> tuple[Record, ...]:
         """Tensors and gaps, in the order of the original file."""
         return self.index.segments
+
+    @property
+    def side_bytes(self) -> int:
+        """Stored bytes of all side frames."""
+        return int(self.offsets[-1] - self.offsets[len(self.blocks)])
 
     def tensor_name(self, segment: int) -> str | None:
         """Name of the tensor that is this segment; None for a gap."""
@@ -84,17 +94,18 @@ def _read_index(file: Reader, trailer: layout.Trailer) -> bytes:
 
 
 def _lay_out(index: Index, frames: FrameTable, end: int) -> tuple[BlockTable, NDArray[np.int64]]:
-    """Blocks and offsets of frames, after checking that there is a frame for each block and that they end at `end`."""
+    """Blocks and offsets of frames, after checking that they fit the index and end at `end`."""
     sizes = [segment.n_bytes for segment in index.segments]
     n_blocks = count_blocks(sizes, index.block_bytes)
-    if n_blocks != len(frames.lengths):
-        raise CorruptError(f"index: {len(frames.lengths)} frames for {n_blocks} blocks")
+    if n_blocks + len(index.side) != len(frames.lengths):
+        side = f" and {len(index.side)} side frames" if index.side else ""
+        raise CorruptError(f"index: {len(frames.lengths)} frames for {n_blocks} blocks{side}")
     blocks = BlockTable.of(sizes, index.block_bytes)
-    offsets = np.zeros(n_blocks + 1, dtype=np.int64)
+    offsets = np.zeros(len(frames.lengths) + 1, dtype=np.int64)
     np.cumsum(frames.lengths, dtype=np.int64, out=offsets[1:])
     offsets += layout.HEADER_BYTES
     if int(offsets[-1]) != end:
         raise CorruptError("index: the frames do not end where the index begins")
-    if np.any(frames.lengths > limits.max_node_bytes(blocks.sizes)):
+    if np.any(frames.lengths > limits.max_node_bytes(np.append(blocks.sizes, np.array(index.side, dtype=np.int64)))):
         raise CorruptError("index: a frame is far longer than its block")
     return blocks, offsets

@@ -18,7 +18,7 @@ from pennyweight.pipeline.report import CompressReport, RestoreReport
 @click.command(cls=SourceCommand)
 @options.source("a file, or a folder such as a Hugging Face repository on disk")
 @options.output("DST", "where to write it; SRC.pwt by default")
-@click.option("--preset", default="default", metavar="NAME|FILE.toml", help="fast, default, or a file of your own")
+@click.option("--preset", default="default", metavar="NAME|FILE.toml", help="fast, default, high, or your own file")
 @options.threads
 @click.option("--no-sha256", is_flag=True, help="do not keep the SHA-256 of the original: saves time, proves less")
 @options.force

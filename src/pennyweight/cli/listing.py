@@ -20,11 +20,12 @@ def container(info: ContainerInfo, *, tensors: bool) -> list[str]:
     bits = 8 * sum(t.stored_bytes for t in info.tensors)
     per_weight = f", {bits / weights:.2f} bits per weight" if weights else ""
     ratio = percent(info.stored_bytes, info.n_bytes)
+    side = f", {size(info.side_bytes)} that many of them share" if info.side_bytes else ""
     lines += [
         f"  original   {size(info.n_bytes):>9}  {info.n_bytes:,} bytes, read as {info.source}",
         f"  stored     {size(info.stored_bytes):>9}  {info.stored_bytes:,} bytes, {ratio}",
         f"  weights    {count(weights):>9}  {counted(len(info.tensors), 'tensor')}{per_weight}",
-        f"  blocks     {info.n_blocks:>9,}  of {info.block_bytes // 1024} KiB; {size(info.index_bytes)} of index",
+        f"  blocks     {info.n_blocks:>9,}  of {info.block_bytes // 1024} KiB{side}; {size(info.index_bytes)} of index",
         f"  made by    {info.encoder}, preset {info.preset}, format {info.format}",
         f"  sha256     {info.sha256 or 'not kept'}",
     ]

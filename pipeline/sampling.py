@@ -1,0 +1,162 @@
+"""One tensor's lesson for `scales`: geometry, column scales and counts of symbols, from rows spread evenly over it.
+
+Few geometries are tried, on a part of the sample. First row scales alone: runs along each trailing axis, and of 64, 256
+or 1,024 keys. Then column scales besides, for rows along each trailing axis, each key with its own or those of a short
+axis together. The sum of all levels is what their keys will cost, up to a constant; a row scale costs 2.5 bits, a
+column scale 3 and what a fit to few rows flatters itself with. If in the end the symbols are no cheaper than the keys
+by their own counts, there is no lesson.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from operator import mul
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pennyweight import native
+from pennyweight.pipeline.files import Reader
+from pennyweight.pipeline.sources import TensorRange
+from pennyweight.pipeline.tables import ONE, price
+from pennyweight.stages.entropy.scales import Geometry, Scales
+from pennyweight.stages.protocol import Stage, Stream
+
+MIN_KEYS: Final = 2**14
+"""A tensor with fewer has too little to say."""
+
+SAMPLE_KEYS: Final = 2**20
+"""Of all tensors together, and of one at most."""
+
+_MIN_SAMPLE: Final = 2**16
+_ROWS: Final = 256  # of a sample: a column scale is the mean of so many keys
+_TRIAL_KEYS: Final = 2**14
+_TRIAL_ROWS: Final = 32
+_MIN_ROWS: Final = 16
+_MAX_ROW: Final = 2**17
+_RUNS: Final = (64, 256, 1024)
+_ROW_EIGHTHS: Final = 20
+_COLUMN_BITS: Final = 3
+_SHORT: Final = 8  # fewer keys share no scale
+_READ_BYTES: Final = 2**14  # at once, of neighbouring rows
+
+
+class Path(NamedTuple):
+    """How a stream comes to `scales`: the stages above it, from the root, and which output of each."""
+
+    stage: Scales
+    above: tuple[tuple[Stage, int], ...]
+
+
+class Job(NamedTuple):
+    """A tensor to learn from: its number among the segments, its offset in the file."""
+
+    segment: int
+    offset: int
+    tensor: TensorRange
+    path: Path
+
+
+class Lesson(NamedTuple):
+    """counts: (8, 2 ** (4 + mantissa_bits)), how often each symbol comes in each phase."""
+
+    segment: int
+    n_keys: int
+    mantissa_bits: int
+    geometry: Geometry
+    columns: bytes | None
+    counts: NDArray[np.int64]
+
+
+def learn(src: Reader, share: int, job: Job) -> Lesson | None:
+    """What a tensor's sample says, of about `share` elements or more; None where `scales` would gain nothing."""
+    m, tensor = job.path.stage.mantissa_bits, job.tensor
+    width = tensor.dtype.bits // 8
+    n_elements = tensor.n_bytes // width
+    products = set(accumulate(reversed(tensor.shape), mul))
+    trailing = sorted(d for d in products if 1 < d <= min(_MAX_ROW, n_elements // 2))
+    row = max(trailing, default=min(_RUNS[-1], n_elements))
+    wanted = min(max(_ROWS * row, share, _MIN_SAMPLE), SAMPLE_KEYS - 1)
+    sample = _read(src, job, row * width, wanted * width)
+    keys = _stream(job.path, sample)
+    if keys is None:
+        return None
+    per_element = keys.size // 2 // (sample.size // width)
+    n_keys = n_elements * per_element
+    if n_keys < MIN_KEYS:
+        return None
+    geometry, with_columns = _choose(keys, m, row * per_element, [d * per_element for d in trailing], n_keys)
+    d, s, g = geometry.d, geometry.s, geometry.g
+    whole = keys[: keys.size // (2 * d) * 2 * d]
+    columns = native.scales_fit(whole, m, d, s, g, 2)[1] if with_columns else None
+    counted = native.scales_count(whole, m, d, s, g, columns)
+    if counted is None:
+        return None
+    counts = counted[0].view("<u4").astype(np.int64).reshape(8, -1)
+    plain = np.bincount(whole.view("<u2"))
+    side = 0 if columns is None else ONE * _COLUMN_BITS * columns.size * whole.size // (2 * n_keys)
+    # A count more than the keys have flatters, too
+    side += ONE * (int(np.count_nonzero(counts)) - int(np.count_nonzero(plain)))
+    spent = price(counts) + price(np.bincount(counted[1])) + 8 * ONE * counted[2] + side
+    if spent >= price(plain):
+        return None
+    return Lesson(job.segment, n_keys, m, geometry, None if columns is None else columns.tobytes(), counts)
+
+
+def _read(src: Reader, job: Job, row_bytes: int, wanted: int) -> Stream:
+    """About `wanted` bytes of whole rows, or all of them."""
+    n_rows = job.tensor.n_bytes // row_bytes
+    at_once = max(1, _READ_BYTES // row_bytes)
+    n_reads = wanted // (at_once * row_bytes)
+    if n_reads * at_once >= n_rows:
+        at_once, n_reads = n_rows, 1
+    out = np.empty(n_reads * at_once * row_bytes, np.uint8)
+    for i, piece in enumerate(out.reshape(n_reads, -1)):
+        first = (n_rows - at_once) * i // max(1, n_reads - 1)
+        src.pread_into(job.offset + first * row_bytes, piece.data)
+    return out
+
+
+def _stream(path: Path, stream: Stream) -> Stream | None:
+    """What reaches `scales` when the stages above it encode that stream."""
+    for stage, output in path.above:
+        encoded = stage.encode(stream)
+        if encoded is None:
+            return None
+        stream = encoded.parts[output]
+    return stream
+
+
+def _choose(keys: Stream, m: int, row: int, trailing: Sequence[int], n_keys: int) -> tuple[Geometry, bool]:
+    """The cheapest geometry by a part of the sample, and whether it has column scales."""
+    rows = keys.reshape(-1, 2 * row)
+    n_trial = min(len(rows), max(_TRIAL_ROWS, -(-_TRIAL_KEYS // row)))
+    trial = np.ascontiguousarray(rows[np.arange(n_trial) * len(rows) // n_trial]).reshape(-1)
+
+    def eighths(d: int, s: int, g: int) -> int:
+        """Estimate for the whole tensor, in 1/8 bit up to a constant."""
+        whole = trial[: trial.size // (2 * d) * 2 * d]
+        levels = native.scales_fit(whole, m, d, s, g, 1)[0] * n_keys // (whole.size // 2)
+        # What a column scale seems to save by fitting the trial's noise, and what it will lose by fitting the sample's
+        flattery = n_keys // (whole.size // 2) + 2 * n_keys // (keys.size // 2)
+        return (
+            levels
+            + _ROW_EIGHTHS * -(-d // s) * (n_keys // d)
+            + (-(-d // g) * (8 * _COLUMN_BITS + flattery) if g else 0)
+        )
+
+    axes = [d for d in trailing if d >= _SHORT]
+    runs = [run for run in sorted({*_RUNS, *axes}) if run <= trial.size // 2]
+    _, run = min((eighths(run, run, 0), run) for run in runs)
+    alone = (eighths(run, run, 0), run, run, 0)
+    tried = [
+        (eighths(d, s, g), d, s, g)
+        for d in axes
+        if trial.size // (2 * d) >= _MIN_ROWS
+        for s in sorted({d, min(d, run)})
+        for g in (1, *(g for g in trailing if g < d))
+    ]
+    _, d, s, g = min([alone, *tried])
+    return Geometry(d, s, g or d), g > 0
