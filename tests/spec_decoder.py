@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 import numpy as np
 import xxhash
-from spec_stages import STAGES, Cursor, OtherVersionError, SpecError, need, unzstd, zstd_extent
+from spec_entropy import unzstd, zstd_extent
+from spec_stages import STAGES
+from spec_wire import Cursor, OtherVersionError, Side, SpecError, need
 
 __all__ = ["OtherVersionError", "SpecError", "decode", "decode_frame", "read_index", "split_index"]
 
@@ -20,6 +23,7 @@ __all__ = ["OtherVersionError", "SpecError", "decode", "decode_frame", "read_ind
 # 1. Layout
 
 
+VERSION = (0, 2)
 HEADER_BYTES, TRAILER_BYTES = 40, 48
 MAX_INDEX_BYTES = 64 << 20
 LOSSY = 1
@@ -37,24 +41,27 @@ def decode(container: bytes) -> bytes:
     need(sum(lengths) == offset - HEADER_BYTES, "frame lengths do not add up")
     need((metadata["fidelity"] == "lossy") == bool(features & LOSSY), "fidelity and feature bit differ")
 
-    out, gaps, frames = bytearray(), bytearray(), Cursor(container[HEADER_BYTES:offset])
-    each = zip(lengths, digests, strict=True)
-    for segment in metadata["segments"]:
-        raw = bytearray()
-        for size in block_sizes(segment["n_bytes"], metadata["block_bytes"]):
-            length, digest = next(each)
-            frame = frames.take(length)
-            need(xxh3_64(frame) == digest, "frame digest")
-            raw += decode_frame(frame, size)
+    sizes = [segment["n_bytes"] for segment in metadata["segments"]]
+    frames, each = Cursor(container[HEADER_BYTES:offset]), zip(lengths, digests, strict=True)
+    stored = []
+    for length, digest in each:
+        stored.append(frames.take(length))
+        need(xxh3_64(stored[-1]) == digest, "frame digest")
+    blocks = block_sizes(sizes, metadata["block_bytes"])
+    side = [decode_frame(*one) for one in zip(stored[len(blocks) :], metadata["side"], strict=True)]
+    original = Cursor(b"".join(decode_frame(*one, side) for one in zip(stored, blocks, strict=False)))
+
+    gaps = bytearray()
+    for segment, size in zip(metadata["segments"], sizes, strict=True):
+        raw = original.take(size)
         if "name" in segment:
-            need(xxhash.xxh3_128_hexdigest(bytes(raw)) == segment["xxh3_128"], "tensor digest")
+            need(xxhash.xxh3_128_hexdigest(raw) == segment["xxh3_128"], "tensor digest")
         else:
             gaps += raw
-        out += raw
     need(xxhash.xxh3_128_hexdigest(bytes(gaps)) == metadata["gaps_xxh3_128"], "gaps digest")
     if metadata["sha256"] is not None:
-        need(hashlib.sha256(out).hexdigest() == metadata["sha256"], "SHA-256 of the file")
-    return bytes(out)
+        need(hashlib.sha256(original.data).hexdigest() == metadata["sha256"], "SHA-256 of the file")
+    return original.data
 
 
 # 1.1 Header
@@ -67,8 +74,8 @@ def check_header(container: bytes) -> int:
     need(len(container) >= HEADER_BYTES + TRAILER_BYTES, "truncated")
     need(xxh3_64(container[:32]) == int.from_bytes(container[32:40], "little"), "header checksum")
     version = header.fixed(2), header.fixed(2)
-    if version != (0, 1):
-        raise OtherVersionError("too new" if version > (0, 1) else "too old")
+    if version != VERSION:
+        raise OtherVersionError("too new" if version > VERSION else "too old")
     reserved, required = header.fixed(4), header.fixed(8)
     if required & ~LOSSY:
         raise OtherVersionError("too new: unknown required feature")
@@ -105,7 +112,8 @@ DTYPE_BITS = {
 }  # fmt: skip
 
 INDEX_KEYS = {
-    "encoder", "preset", "plans", "fidelity", "source", "n_bytes", "sha256", "gaps_xxh3_128", "block_bytes", "segments",
+    "encoder", "preset", "plans", "fidelity", "source", "n_bytes", "sha256", "gaps_xxh3_128", "block_bytes", "side",
+    "segments",
 }  # fmt: skip
 TENSOR_KEYS = {"name", "dtype", "shape", "n_bytes", "xxh3_128"}
 
@@ -115,7 +123,8 @@ def split_index(index: bytes) -> tuple[dict[str, Any], list[int], list[int]]:
     fields = Cursor(index)
     metadata = parse_json(fields.take(fields.fixed(8)))
     check_metadata(metadata)
-    n = sum(n_blocks(segment["n_bytes"], metadata["block_bytes"]) for segment in metadata["segments"])
+    sizes = [segment["n_bytes"] for segment in metadata["segments"]]
+    n = sum(count for count, _ in equal_blocks(sizes, metadata["block_bytes"])) + len(metadata["side"])
     lengths = np.frombuffer(fields.take(4 * n), "<u4").tolist()
     digests = np.frombuffer(fields.take(8 * n), "<u8").tolist()
     fields.end("index")
@@ -158,6 +167,7 @@ def check_metadata(metadata: Any) -> None:
     need(is_hex(metadata["gaps_xxh3_128"], 32), "gaps_xxh3_128")
     block_bytes, segments = metadata["block_bytes"], metadata["segments"]
     need(is_count(block_bytes) and block_bytes % 256 == 0 and 1_024 <= block_bytes <= 524_288, "block_bytes")
+    check_side(metadata["side"])
     need(isinstance(segments, list) and len(segments) <= 10_000_000, "segments")
     for segment in segments:
         check_segment(segment)
@@ -187,14 +197,37 @@ def check_segment(segment: Any) -> None:
 # 1.4 Blocks
 
 
-def n_blocks(n_bytes: int, block_bytes: int) -> int:
-    whole, remainder = divmod(n_bytes, block_bytes)
-    return whole + (remainder != 0 and (2 * remainder >= block_bytes or whole == 0))
+def equal_blocks(segments: Iterable[int], block_bytes: int) -> Iterator[tuple[int, int]]:
+    """(how many, bytes of each), in order: never longer than the segments, whatever these claim."""
+    joined = n_joined = 0
+    for n_bytes in filter(None, segments):
+        small = 4 * n_bytes <= block_bytes
+        if n_joined and not (small and n_joined < 1_024 and joined + n_bytes <= block_bytes):
+            yield 1, joined
+            joined = n_joined = 0
+        if small:
+            joined, n_joined = joined + n_bytes, n_joined + 1
+            continue
+        whole, remainder = divmod(n_bytes, block_bytes)
+        if remainder and (2 * remainder >= block_bytes or not whole):
+            yield from ((whole, block_bytes), (1, remainder))
+        else:
+            yield from ((whole - 1, block_bytes), (1, block_bytes + remainder))
+    if n_joined:
+        yield 1, joined
 
 
-def block_sizes(n_bytes: int, block_bytes: int) -> list[int]:
-    n = n_blocks(n_bytes, block_bytes)
-    return [block_bytes] * (n - 1) + [n_bytes - block_bytes * (n - 1)] if n else []
+def block_sizes(segments: Iterable[int], block_bytes: int) -> list[int]:
+    return [size for count, size in equal_blocks(segments, block_bytes) for _ in range(count)]
+
+
+# 1.5 Side frames
+
+
+def check_side(side: Any) -> None:
+    need(isinstance(side, list) and len(side) <= 1_000_000 and all(map(is_count, side)), "side")
+    need(all(1 <= size <= 1 << 20 for size in side), "size of a side frame")
+    need(sum(side) <= 64 << 20, "side frames of more than 64 MiB")
 
 
 # 2. Frames
@@ -203,11 +236,11 @@ def block_sizes(n_bytes: int, block_bytes: int) -> list[int]:
 MAX_DEPTH = 8
 
 
-def decode_frame(frame: bytes, size: int) -> bytes:
-    return decode_node(frame, size, 1, 2 * size + 1024)
+def decode_frame(frame: bytes, size: int, side: Side = ()) -> bytes:
+    return decode_node(frame, size, side, 1, 2 * size + 1024)
 
 
-def decode_node(data: bytes, size: int, depth: int, limit: int) -> bytes:
+def decode_node(data: bytes, size: int, side: Side, depth: int, limit: int) -> bytes:
     need(len(data) <= limit and size <= limit, "a node is more than its block allows")
     need(depth <= MAX_DEPTH, "nodes nest too deep")
     node = Cursor(data)
@@ -218,14 +251,14 @@ def decode_node(data: bytes, size: int, depth: int, limit: int) -> bytes:
     header = Cursor(node.take(node.varint()))
     if read_header is None:  # store, id 0: the one stage whose bytes are no parts
         header.end(name)
-        need(len(data) - node.at == size, "store: size")
+        need(node.left() == size, "store: size")
         return node.rest()
-    stage = read_header(header, size)
+    stage = read_header(header, size, side)
     header.end(name)
     parts = []
     for number, part_size in enumerate(stage.sizes, 1):
         part = node.rest() if number == len(stage.sizes) else node.take(node.varint())
-        parts.append(decode_node(part, part_size, depth + 1, limit))
+        parts.append(decode_node(part, part_size, side, depth + 1, limit))
     node.end(name)
     stream = stage.undo(parts)
     need(len(stream) == size, f"{name}: decoded size")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import lies
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import spec_decoder
 import spec_encoder
+import spec_maker
 
 import pennyweight
 from pennyweight import native
@@ -44,20 +45,21 @@ def same_target() -> Iterator[None]:
     native.set_target(before)
 
 
-def decoded(frame: bytes, size: int) -> bytes:
+def decoded(frame: bytes, size: int, side: Sequence[bytes] = ()) -> bytes:
     """By the product, on the target in use, with no digest in the way."""
     out = np.zeros(size, np.uint8)
-    decode_blocks(np.frombuffer(frame, np.uint8), [len(frame)], [size], out)
+    streams = [np.frombuffer(stream, np.uint8) for stream in side]
+    decode_blocks(np.frombuffer(frame, np.uint8), [len(frame)], [size], out, side=streams)
     return out.tobytes()
 
 
 @pytest.mark.parametrize("name", lies.HONEST)
 def test_the_frames_to_be_spoilt_are_valid(name: str) -> None:
-    frame, data = lies.HONEST[name]
-    assert spec_decoder.decode_frame(frame, len(data)) == data
+    frame, data, side = lies.HONEST[name]
+    assert spec_decoder.decode_frame(frame, len(data), side) == data
     for target in native.targets():
         native.set_target(target)
-        assert decoded(frame, len(data)) == data
+        assert decoded(frame, len(data), side) == data
 
 
 def test_eight_levels_are_valid() -> None:
@@ -65,17 +67,18 @@ def test_eight_levels_are_valid() -> None:
     assert spec_decoder.decode_frame(frame, len(data)) == data == decoded(frame, len(data))
 
 
-@pytest.mark.parametrize(("frame", "data"), [pytest.param(*lie, id=name) for name, *lie in lies.LIES])
-def test_corrupt(frame: bytes, data: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lie", [pytest.param(lie, id=lie.name) for lie in lies.LIES])
+def test_corrupt(lie: lies.Lie, tmp_path: Path) -> None:
+    _, frame, data, side = lie
     with pytest.raises(spec_decoder.SpecError) as refusal:
-        spec_decoder.decode_frame(frame, len(data))
+        spec_decoder.decode_frame(frame, len(data), side)
     assert not isinstance(refusal.value, spec_decoder.OtherVersionError)
     for target in native.targets():
         native.set_target(target)
         with pytest.raises(CorruptError):
-            decoded(frame, len(data))
+            decoded(frame, len(data), side)
     if data:
-        refused_as_file(frame, data, tmp_path, CorruptError)
+        refused_as_file(frame, data, tmp_path, CorruptError, side)
 
 
 @pytest.mark.parametrize(("frame", "data"), [pytest.param(*lie, id=name) for name, *lie in lies.unknown_stages()])
@@ -89,9 +92,11 @@ def test_unknown_stage(frame: bytes, data: bytes, tmp_path: Path) -> None:
     refused_as_file(frame, data, tmp_path, VersionError)
 
 
-def refused_as_file(frame: bytes, data: bytes, folder: Path, error: type[PennyweightError]) -> None:
+def refused_as_file(
+    frame: bytes, data: bytes, folder: Path, error: type[PennyweightError], side: Sequence[bytes] = ()
+) -> None:
     """The same in a container all of whose digests hold."""
-    container = spec_encoder.one_frame(frame, data).pack()
+    container = spec_encoder.one_frame(frame, data, side).pack()
     with pytest.raises(spec_decoder.SpecError):
         spec_decoder.decode(container)
     source = folder / "lie.pwt"
@@ -122,15 +127,15 @@ def spoil(rng: np.random.Generator, frame: bytes) -> bytes:
 def test_both_decoders_agree_on_spoilt_frames(batch: int) -> None:
     """Whatever a frame says, both give the same bytes or both refuse. Where two rules are broken, each names one."""
     for seed in range(batch * 100, batch * 100 + 100):
-        maker = spec_encoder.Maker(seed)
+        maker = spec_maker.Maker(seed)
         data = maker.data(maker.size())
         frame = spoil(maker.rng, maker.frame(data))
         expected = None
         with contextlib.suppress(spec_decoder.SpecError):
-            expected = spec_decoder.decode_frame(frame, len(data))
+            expected = spec_decoder.decode_frame(frame, len(data), maker.side)
         for target in native.targets():
             native.set_target(target)
             got = None
             with contextlib.suppress(CorruptError, VersionError):
-                got = decoded(frame, len(data))
+                got = decoded(frame, len(data), maker.side)
             assert got == expected, (seed, target)

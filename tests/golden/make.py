@@ -15,8 +15,8 @@ from pathlib import Path
 import zstandard
 
 HERE = Path(__file__).parent
-FOLDER = HERE / "v0.1"
-MAX_BYTES, MAX_TOTAL = 16 << 10, 600_000
+FOLDER = HERE / "v0.2"
+MAX_BYTES, MAX_TOTAL = 24 << 10, 600_000
 
 sys.path.insert(0, str(HERE.parent))
 sys.path.insert(0, str(HERE))

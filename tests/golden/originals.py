@@ -10,13 +10,18 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import lies
+import honest
 import numpy as np
+import samples
 import spec_encoder
+import spec_nodes
+from numpy.typing import NDArray
 from spec_decoder import DTYPE_BITS
-from spec_encoder import CONSTANT, FLOATFIELDS, HUFFMAN, RANS, ZSTD, node, store
+from spec_maker import Maker
+from spec_nodes import CONSTANT, FLOATFIELDS, HUFFMAN, RANS, ZSTD, node, store
 
 RNG = np.random.default_rng(20_250_101)
+OTHER_SEEDS = 5, 18, 36, 42, 78, 131, 139
 
 
 class Golden(NamedTuple):
@@ -35,21 +40,25 @@ def one(dtype: str, raw: bytes, shape: list[int] | None = None) -> bytes:
     return spec_encoder.safetensors_file([("weight", dtype, shape or [len(raw) * 8 // bits], raw)])
 
 
-def weights(n: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def weights(n: int) -> NDArray[np.float64]:
     """Like trained ones, with what is rare in front: patches for NaN, infinities, zeros and subnormals."""
     values = RNG.standard_normal(n) * 0.02
     values[:6] = np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-42
     return values
 
 
-def floats(dtype: str, n: int) -> bytes:
-    values = weights(n)
+def as_bytes(dtype: str, values: NDArray[np.float64]) -> bytes:
+    """F8 as the upper bytes of wider floats: near enough to what they hold."""
     with np.errstate(over="ignore", invalid="ignore"):
         if dtype == "BF16":
             return bytes(values.astype("<f4").view("<u2")[1::2])
-        if dtype == "C64":
-            return bytes(values.astype("<f4"))
-        return bytes(values.astype({"F16": "<f2", "F32": "<f4", "F64": "<f8"}[dtype]))
+        if dtype.startswith("F8"):
+            return bytes((values.astype("<f2").view("<u2") >> (7 if "E4M3" in dtype else 8)).astype("u1"))
+        return bytes(values.astype({"F16": "<f2", "F32": "<f4", "C64": "<f4", "F64": "<f8"}[dtype]))
+
+
+def floats(dtype: str, n: int) -> bytes:
+    return as_bytes(dtype, weights(n))
 
 
 def integers(n_bytes: int, n: int) -> bytes:
@@ -58,17 +67,62 @@ def integers(n_bytes: int, n: int) -> bytes:
 
 def of_dtypes() -> Iterator[Golden]:
     sizes = {"BF16": 3_000, "F16": 3_000, "F32": 2_000, "F64": 1_200, "C64": 1_600}
-    for preset in ("default", "fast"):
+    for preset in ("default", "fast", "high"):
         for dtype, n in sizes.items():
             yield Golden(f"{preset}-{dtype}", f"{dtype} weights", preset, one(dtype, floats(dtype, n)))
-    for dtype in ("I8", "F8_E4M3", "F6_E2M3", "F4", "U8"):
+        for dtype in ("F8_E4M3", "F8_E5M2"):
+            yield Golden(f"{preset}-{dtype}", f"{dtype} weights", preset, one(dtype, floats(dtype, 3_000)))
+    for dtype in ("I8", "U8", "F8_E8M0", "F6_E2M3", "F4"):
         raw = integers(1, 3_000)
         yield Golden(f"default-{dtype}", f"{dtype}: bytes that are not uniform", "default", one(dtype, raw))
-    for dtype, n_bytes in {"I16": 2, "U32": 4, "I64": 8}.items():
+    for dtype, n_bytes in {"I16": 2, "U16": 2, "I32": 4, "U32": 4, "I64": 8, "U64": 8}.items():
         raw = integers(n_bytes, 1_500)
         yield Golden(f"default-{dtype}", f"{dtype}: small integers", "default", one(dtype, raw))
     mask = bytes((np.arange(4_000) // 97 % 2).astype(np.uint8))
     yield Golden("default-BOOL", "a mask with runs", "default", one("BOOL", mask))
+
+
+def of_fields() -> Iterator[Golden]:
+    """Every kind of symbols under every format, whatever the presets prefer."""
+    every = {"BF16": 2_500, "F16": 2_500, "F32": 1_500, "F64": 800, "F8_E4M3": 3_000, "F8_E5M2": 3_000}
+    for kind in (4, 5, 16):
+        for dtype, n in every.items():
+            preset = f"presets/symbols{kind}.toml"
+            yield Golden(f"symbols-{kind}-{dtype}", f"{dtype}, symbols {kind}", preset, one(dtype, floats(dtype, n)))
+    for dtype in ("BF16", "F16", "F32", "F64", "F8_E5M2"):
+        n = every[dtype]
+        values = weights(n) * 2.0 ** RNG.integers(-20, 1, n)
+        shows = f"{dtype} of so many exponents that 32 are cheaper"
+        yield Golden(f"symbols-6-{dtype}", shows, "presets/symbols5.toml", one(dtype, as_bytes(dtype, values)))
+
+
+def of_exact() -> Iterator[Golden]:
+    """Weights that were narrower once, and of few values."""
+    for name, dtype, raw in samples.exact_tensors(1_200):
+        yield Golden(f"exact-{name}", f"{dtype}: {name.replace('-', ' ')}", "default", one(dtype, raw))
+    for dtype in ("BF16", "F32"):
+        raw = samples.dequantised(dtype, 3_000)
+        yield Golden(f"palette-{dtype}", f"{dtype} of 16 values", "default", one(dtype, raw))
+    labels = RNG.choice(np.array([3, 1 << 40, 1 << 63], "<u8"), 1_000).tobytes()
+    yield Golden("palette-U64", "three values of 64 bits", "presets/palette.toml", one("U64", labels))
+
+
+def of_small_segments() -> Iterator[Golden]:
+    for preset in ("default", "fast", "high"):
+        yield Golden(f"{preset}-optimizer", "small moments in groups", preset, samples.optimizer())
+    tensors = []
+    for dtype, bits in DTYPE_BITS.items():
+        for role in ("weight", *samples.ROLES):
+            raw = RNG.bytes(8 * bits // 8)
+            tensors.append((f"w.{dtype}.{role}", dtype, (8,), raw))
+    several = spec_encoder.safetensors_file(tensors)
+    yield Golden("group-of-64", "more kinds of segments than a group has parts", "default", several)
+
+
+def of_scales() -> Iterator[Golden]:
+    for dtype in ("BF16", "F16", "F32"):
+        shows = f"{dtype} whose rows and columns have scales of their own"
+        yield Golden(f"scaled-{dtype}", shows, "presets/scales.toml", samples.scaled_file(dtype))
 
 
 def of_modes() -> Iterator[Golden]:
@@ -110,29 +164,29 @@ def of_sources() -> Iterator[Golden]:
     yield Golden("one-byte", "a file of one byte", "default", b"!")
 
 
-def other(name: str, shows: str, frame: bytes, data: bytes) -> Golden:
-    return Golden(f"other-{name}", shows, "", None, spec_encoder.one_frame(frame, data).pack())
+def other(name: str, shows: str, frame: bytes, data: bytes, side: tuple[bytes, ...] = ()) -> Golden:
+    return Golden(f"other-{name}", shows, "", None, spec_encoder.one_frame(frame, data, side).pack())
 
 
 def of_others() -> Iterator[Golden]:
     """Valid, and nothing that our encoder writes."""
-    yield other("eight-levels", "nodes eight deep", *lies.chain(8))
-    for name, (frame, data) in lies.HONEST.items():
-        yield other(name.replace(" ", "-"), f"{name}, all parts stored", frame, data)
+    yield other("eight-levels", "nodes eight deep", *honest.chain(8))
+    for name, (frame, data, side) in honest.HONEST.items():
+        yield other(name.replace(" ", "-"), f"{name}, all parts stored", frame, data, side)
 
     symbols = bytes([3] * 999 + [9])
-    header, parts = spec_encoder.rans(symbols, [*[0] * 3, 4095, *[0] * 5, 1, *[0] * 22])
-    under = lies.zstd_by_hand(parts[0], declared=len(parts[0]))
-    frame = node(RANS, header, [node(ZSTD, spec_encoder.varint(len(under)), [store(under)])])
+    header, parts = spec_nodes.rans(symbols, [*[0] * 3, 4095, *[0] * 5, 1, *[0] * 22])
+    under = honest.zstd_by_hand(parts[0], declared=len(parts[0]))
+    frame = node(RANS, header, [node(ZSTD, spec_nodes.varint(len(under)), [store(under)])])
     yield other("rans-4095", "zstd under rans; frequencies 4095 and 1", frame, symbols)
 
     values = bytes(range(12)) * 60
-    header, parts = spec_encoder.huffman(values, [*range(1, 12), 11])
+    header, parts = spec_nodes.huffman(values, [*range(1, 12), 11])
     frame = node(HUFFMAN, header, [store(parts[0])])
     yield other("huffman-skew", "codes of 1 to 11 bits that do not fit the counts", frame, values)
 
     bf16 = floats("BF16", 300)
-    header, parts = spec_encoder.floatfields(bf16, 1, 5, 240, 7)
+    header, parts = spec_nodes.floatfields(bf16, 1, 5, 240, 7)
     frame = node(FLOATFIELDS, header, [*map(store, parts)])
     yield other("patches", "nearly every weight a patch", frame, bf16)
 
@@ -141,10 +195,11 @@ def of_others() -> Iterator[Golden]:
     zeros.metadata |= {"sha256": None, "encoder": "", "plans": {"gap": ["constant"]}}
     zeros.index_zstd |= {"write_checksum": True, "level": -7}
     yield Golden("other-features", "all optional features, an index with a checksum", "", None, zeros.pack())
-    for seed in (5, 11, 18, 42, 77):
-        made = spec_encoder.Maker(seed).container()[0]
-        yield Golden(f"other-random-{seed}", f"spec_encoder, seed {seed}", "", None, made)
+    for seed in OTHER_SEEDS:
+        made = Maker(seed).container()[0]
+        yield Golden(f"other-random-{seed}", f"spec_maker, seed {seed}", "", None, made)
 
 
 def goldens() -> list[Golden]:
-    return [*of_dtypes(), *of_modes(), *of_sources(), *of_others()]
+    made = of_dtypes, of_fields, of_exact, of_small_segments, of_scales, of_modes, of_sources, of_others
+    return [golden for each in made for golden in each()]

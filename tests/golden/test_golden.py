@@ -18,7 +18,7 @@ import zstandard
 import pennyweight
 
 HERE = Path(__file__).parent
-FOLDER = HERE / "v0.1"
+FOLDER = HERE / "v0.2"
 MANIFEST: dict[str, Any] = tomllib.loads((FOLDER / "MANIFEST.toml").read_text())
 GOLDENS: list[dict[str, Any]] = MANIFEST["golden"]
 WRITTEN = [golden for golden in GOLDENS if golden["preset"]]

@@ -3,91 +3,133 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
+import spec_choices
 import spec_decoder
 import spec_encoder
-import spec_stages
+import spec_maker
+import spec_nodes
+import spec_split
+from numpy.typing import NDArray
 
 import pennyweight
 from pennyweight import native
 from pennyweight.pipeline.executor import decode_blocks
 
 BATCH = 50
+PRESETS = ["default", "fast", "high"]
+
+
+class Made(NamedTuple):
+    seed: int
+    frame: bytes
+    data: bytes
+    side: list[bytes]
+
+
+def decoded(frames: Sequence[bytes], blocks: Sequence[bytes], side: Sequence[bytes] = ()) -> bytes:
+    """By the product, in one call."""
+    out = np.full(sum(map(len, blocks)), 0xA5, np.uint8)
+    streams = [np.frombuffer(stream, np.uint8) for stream in side]
+    decode_blocks(
+        np.frombuffer(b"".join(frames), np.uint8), [*map(len, frames)], [*map(len, blocks)], out, side=streams
+    )
+    return out.tobytes()
 
 
 @pytest.fixture(scope="module")
-def frames() -> list[tuple[int, bytes, bytes]]:
-    """(seed, frame, data) of generated frames, each checked with the spec decoder."""
+def frames() -> list[Made]:
+    """Generated frames, each checked with the spec decoder."""
     made = []
-    for seed in range(10 * BATCH):
-        maker = spec_encoder.Maker(seed)
+    for seed in range(12 * BATCH):
+        maker = spec_maker.Maker(seed)
         data = maker.data(maker.size())
         frame = maker.frame(data)
-        assert spec_decoder.decode_frame(frame, len(data)) == data, seed
-        made.append((seed, frame, data))
+        assert spec_decoder.decode_frame(frame, len(data), maker.side) == data, seed
+        made.append(Made(seed, frame, data, maker.side))
     return made
 
 
-def test_generated_frames(frames: list[tuple[int, bytes, bytes]], each_target: str) -> None:
-    for seed, frame, data in frames:
-        out = np.full(len(data), 0xA5, np.uint8)
-        decode_blocks(np.frombuffer(frame, np.uint8), [len(frame)], [len(data)], out)
-        assert out.tobytes() == data, seed
+def test_generated_frames(frames: list[Made], each_target: str) -> None:
+    for seed, frame, data, side in frames:
+        assert decoded([frame], [data], side) == data, seed
 
 
-def test_generated_frames_in_a_row(frames: list[tuple[int, bytes, bytes]], each_target: str) -> None:
+def test_generated_frames_in_a_row(frames: list[Made], each_target: str) -> None:
     """Many blocks in one call: no frame may touch its neighbour's bytes."""
     for first in range(0, len(frames), BATCH):
-        _, row, blocks = zip(*frames[first : first + BATCH], strict=True)
-        out = np.full(sum(map(len, blocks)), 0xA5, np.uint8)
-        decode_blocks(np.frombuffer(b"".join(row), np.uint8), [*map(len, row)], [*map(len, blocks)], out)
-        assert out.tobytes() == b"".join(blocks)
+        row = [made for made in frames[first : first + BATCH] if not made.side]  # side frames are numbered for one file
+        blocks = [made.data for made in row]
+        assert decoded([made.frame for made in row], blocks) == b"".join(blocks)
 
 
-@pytest.mark.parametrize("format_id", spec_stages.FORMATS)
-@pytest.mark.parametrize("symbol_bits", [4, 5])
-def test_sizes_around_the_groups(format_id: int, symbol_bits: int, each_target: str) -> None:
-    """Every remainder of the groups of 128 and of 8, with patches at the ends."""
-    fmt = spec_stages.FORMATS[format_id]
+@pytest.mark.parametrize("format_id", spec_split.FORMATS)
+@pytest.mark.parametrize("kind", [4, 5, 6, 16])
+def test_sizes_around_the_groups(format_id: int, kind: int, each_target: str) -> None:
+    """Every remainder of the groups of 128 and of 8, with patches at the ends, packed and not."""
+    fmt = spec_split.FORMATS[format_id]
+    if kind == 6 and format_id == spec_split.E4M3:
+        return
+    _, window_bits, m, h = spec_split.layout(format_id, kind)
     rng = np.random.default_rng(format_id)
     for n in [*range(1, 20), *range(120, 136), *range(250, 260), 383, 385, 511, 512, 513, 4_095, 4_097]:
-        weights = rng.standard_normal(n).astype({2: "<f2", 4: "<f4", 8: "<f8"}[fmt.n_bytes])
-        raw = weights.tobytes() if format_id != 1 else weights.astype("<f4").view("<u2")[1::2].tobytes()
+        raw = floats(rng.standard_normal(n), format_id)
         data = bytearray(raw)
         data[-1] = 0xFF
         data[fmt.n_bytes - 1] = 0x7F
-        base = spec_encoder.best_base(raw, format_id)
-        header, (exponent, *others) = spec_encoder.floatfields(bytes(data), format_id, symbol_bits, base, place=5)
-        frequencies = [4096 // (1 << symbol_bits)] * (1 << symbol_bits)
-        rans_header, (part,) = spec_encoder.rans(exponent, frequencies)
-        rans_node = spec_encoder.node(spec_encoder.RANS, rans_header, [spec_encoder.store(part)])
-        frame = spec_encoder.node(spec_encoder.FLOATFIELDS, header, [rans_node, *map(spec_encoder.store, others)])
-        assert spec_decoder.decode_frame(frame, len(data)) == data
-        out = np.full(len(data), 0xA5, np.uint8)
-        decode_blocks(np.frombuffer(frame, np.uint8), [len(frame)], [len(data)], out)
-        assert out.tobytes() == data, n
+        base = 0
+        if kind != 16:
+            base = spec_choices.best_base(spec_nodes.exponents(raw, format_id), format_id, 1 << window_bits)
+        header, (exponent, field, *others) = spec_nodes.floatfields(bytes(data), format_id, kind, base, place=5)
+        symbols = spec_nodes.store(exponent)
+        if kind != 16:
+            n_symbols = 1 << max(4, window_bits + m)
+            rans = spec_nodes.rans(exponent, [4096 // n_symbols] * n_symbols)
+            symbols = spec_nodes.stored(spec_nodes.RANS, rans[0], *rans[1])
+        packed = spec_nodes.bitpack(field, 1, h, [0] * -(-n // 128))
+        fields = spec_nodes.stored(spec_nodes.BITPACK, packed[0], *packed[1])
+        for field_node in (fields, spec_nodes.store(field)):
+            parts = [symbols, field_node, *map(spec_nodes.store, others)]
+            frame = spec_nodes.node(spec_nodes.FLOATFIELDS, header, parts)
+            if len(frame) > 2 * len(data) + 1_024:  # keys and fields of 8-bit weights, stored
+                continue
+            assert spec_decoder.decode_frame(frame, len(data)) == data
+            assert decoded([frame], [data]) == data, n
 
 
-def test_filling_of_sign_mantissa_is_ignored(each_target: str) -> None:
-    """The bits past the last weight: our encoders write 0 and no decoder looks."""
+def floats(values: NDArray[np.float64], format_id: int) -> bytes:
+    """As elements of the format; the 8-bit ones by their upper byte of a wider float, which is close enough."""
+    if format_id == 1:
+        return values.astype("<f4").view("<u2")[1::2].tobytes()
+    if format_id in (5, 6):
+        return values.astype("<f2").view("u1")[1::2].tobytes()
+    return values.astype({2: "<f2", 3: "<f4", 4: "<f8"}[format_id]).tobytes()
+
+
+def test_bits_past_the_last_element_are_ignored(each_target: str) -> None:
+    """Of bitpack, alone and under floatfields: our encoders write 0 and no decoder looks."""
     data = b"\x80\x3f" * 9
-    header, (exponent, sign_mantissa, patches) = spec_encoder.floatfields(data, 1, 5, 120)
-    filled = sign_mantissa[:7] + bytes([sign_mantissa[7] | 0x80]) + b"\xff" * 6
-    streams = [exponent, filled, patches]
-    frame = spec_encoder.node(spec_encoder.FLOATFIELDS, header, [*map(spec_encoder.store, streams)])
-    assert spec_decoder.decode_frame(frame, len(data)) == data
-    out = np.zeros(len(data), np.uint8)
-    decode_blocks(np.frombuffer(frame, np.uint8), [len(frame)], [len(data)], out)
-    assert out.tobytes() == data
+    header, (exponent, field, patches) = spec_nodes.floatfields(data, 1, 5, 120)
+    pack_header, (packed,) = spec_nodes.bitpack(field, 1, 7, [0])
+    filled = packed[:7] + bytes([packed[7] | 0x80])
+    fields = spec_nodes.stored(spec_nodes.BITPACK, pack_header, filled)
+    assert len(packed) == 8
+    assert decoded([fields], [field]) == field == spec_decoder.decode_frame(fields, 9)
+    frame = spec_nodes.node(
+        spec_nodes.FLOATFIELDS, header, [spec_nodes.store(exponent), fields, spec_nodes.store(patches)]
+    )
+    assert decoded([frame], [data]) == data == spec_decoder.decode_frame(frame, len(data))
 
 
 @pytest.mark.parametrize("batch", range(4))
 def test_generated_containers(batch: int, each_target: str, tmp_path: Path) -> None:
     for seed in range(batch * 20, batch * 20 + 20):
-        container, original = spec_encoder.Maker(seed).container()
+        container, original = spec_maker.Maker(seed).container()
         assert spec_decoder.decode(container) == original, seed
         source, restored = tmp_path / f"{seed}.pwt", tmp_path / f"{seed}.out"
         source.write_bytes(container)
@@ -100,7 +142,7 @@ def test_generated_containers(batch: int, each_target: str, tmp_path: Path) -> N
 
 def test_tensors_of_generated_containers(tmp_path: Path) -> None:
     for seed in range(40):
-        container, original = spec_encoder.Maker(seed).container()
+        container, original = spec_maker.Maker(seed).container()
         source = tmp_path / f"{seed}.pwt"
         source.write_bytes(container)
         _, index = spec_decoder.read_index(container)
@@ -119,12 +161,12 @@ def our_container(data: bytes, folder: Path, preset: str, threads: int) -> bytes
     return made.read_bytes()
 
 
-@pytest.mark.parametrize("preset", ["default", "fast"])
+@pytest.mark.parametrize("preset", PRESETS)
 def test_our_containers_decode_by_the_documents(preset: str, tmp_path: Path) -> None:
     """Files of many characters, on every target: the same bytes from each, and the original from those."""
     before = native.target()
     for seed in range(12):
-        maker = spec_encoder.Maker(seed)
+        maker = spec_maker.Maker(seed)
         tensors = []
         for number in range(maker.below(8)):
             segment, raw = maker.tensor(f"t{number}")
@@ -145,7 +187,7 @@ def test_our_containers_decode_by_the_documents(preset: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("dtype", ["BF16", "F16", "F32", "F64"])
-@pytest.mark.parametrize("preset", ["default", "fast"])
+@pytest.mark.parametrize("preset", PRESETS)
 def test_whole_blocks_decode_by_the_documents(preset: str, dtype: str, tmp_path: Path) -> None:
     """More than one block of 256 KiB of something like weights."""
     weights = np.random.default_rng(3).standard_normal(150_001) * 0.02

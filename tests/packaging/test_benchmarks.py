@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
@@ -13,7 +14,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = "silero-vad.f32.safetensors"
-PRESETS = ("fast", "default")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -35,7 +35,7 @@ def module(name: str) -> ModuleType:
 
 
 def cast(*bits: int) -> list[int]:
-    rounded: list[int] = module("corpus").cast_bf16(np.array(bits, np.uint32)).tolist()
+    rounded: list[int] = module("casts").cast_bf16(np.array(bits, np.uint32)).tolist()
     return rounded
 
 
@@ -73,13 +73,129 @@ def test_cast_keeps_every_nan_a_nan() -> None:
         assert rounded >> 15 == sign
 
 
+def test_e4m3_rounds_ties_to_even_and_keeps_signs() -> None:
+    values = np.array([0, -0.0, 1, -1, 17, 19, 448, -448, 2**-9, 2**-10, 3 * 2**-10, 1.0625], np.float32)
+    codes = module("casts").cast_e4m3(values).tolist()
+    assert codes == [0x00, 0x80, 0x38, 0xB8, 0x58, 0x5A, 0x7E, 0xFE, 0x01, 0x00, 0x02, 0x38]
+
+
+def test_fp8_cast_scales_linear_layers_and_rounds_the_rest_to_bf16() -> None:
+    files, casts = module("tensorfile"), module("casts")
+    matrix = np.array([[448, -224], [56, 0]], np.float32) * np.float32(0.5)
+    original = [
+        files.Named("layer.weight", "F32", (2, 2), matrix.tobytes()),
+        files.Named("embeddings.weight", "F32", (2, 2), matrix.tobytes()),
+        files.Named("layer.bias", "F32", (2,), matrix[0].tobytes()),
+        files.Named("ids", "I64", (1,), bytes(8)),
+    ]
+    made = list(files.read_tensors(casts.cast_file(files.make_file(original, None), "FP8")))
+    assert [(t.name, t.dtype) for t in made] == [
+        ("layer.weight", "F8_E4M3"),
+        ("layer.weight_scale", "F32"),
+        ("embeddings.weight", "BF16"),
+        ("layer.bias", "BF16"),
+        ("ids", "I64"),
+    ]
+    assert made[0].data == bytes([0x7E, 0xF6, 0x66, 0x00])
+    assert np.frombuffer(made[1].data, "<f4").tolist() == [0.5]
+
+
+def test_bf16_in_f32_keeps_the_type_and_clears_the_low_bytes() -> None:
+    files, casts = module("tensorfile"), module("casts")
+    tensor = files.Named("a", "F32", (2,), np.array([0x3F808001, 0xC0000000], "<u4").tobytes())
+    (made,) = files.read_tensors(casts.cast_file(files.make_file([tensor], None), "BF16 in F32"))
+    assert made.dtype == "F32"
+    assert np.frombuffer(made.data, "<u4").tolist() == [0x3F810000, 0xC0000000]
+
+
+class FlatBuffer:
+    """Written from its end, because its offsets lead forwards only. A place is a distance from the end."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def vector(self, count: int, body: bytes) -> int:
+        self.data = struct.pack("<I", count) + body + bytes(-len(body) % 4) + self.data
+        return len(self.data)
+
+    def places(self, *targets: int) -> int:
+        """A vector of other tables."""
+        return self.vector(len(targets), self._offsets(targets, len(self.data) + 4 * len(targets)))
+
+    def table(self, numbers: dict[int, int], places: dict[int, int]) -> int:
+        """Fields of 32 bits by number: values, then places of what was written before."""
+        order = [*numbers, *places]
+        offsets = [4 + 4 * order.index(i) if i in order else 0 for i in range(max(order, default=-1) + 1)]
+        vtable = struct.pack(f"<HH{len(offsets)}H", 4 + 2 * len(offsets), 4 + 4 * len(order), *offsets)
+        fields = struct.pack(f"<{len(numbers)}I", *numbers.values())
+        fields += self._offsets(tuple(places.values()), len(self.data) + 4 * len(places))
+        self.data = vtable + struct.pack("<i", len(vtable)) + fields + self.data
+        return len(self.data) - len(vtable)
+
+    @staticmethod
+    def _offsets(targets: tuple[int, ...], start: int) -> bytes:
+        return b"".join(struct.pack("<I", start - 4 * i - target) for i, target in enumerate(targets))
+
+
+def tflite(shape: tuple[int, ...], dtype: int, name: bytes, content: bytes) -> bytes:
+    """A TFLite file of one constant tensor, and one that is computed when it runs."""
+    file = FlatBuffer()
+    label, dimensions = file.vector(len(name), name), file.vector(len(shape), struct.pack(f"<{len(shape)}i", *shape))
+    content_at = file.vector(len(content), content)
+    buffers = file.places(file.table({}, {}), file.table({}, {0: content_at}))
+    tensors = [file.table({1: dtype, 2: buffer}, {0: dimensions, 3: label}) for buffer in (1, 0)]
+    graphs = file.places(file.table({}, {0: file.places(*tensors)}))
+    model = file.table({}, {2: graphs, 4: buffers})
+    return struct.pack("<I", 8 + len(file.data) - model) + b"TFL3" + file.data
+
+
+def test_tflite_file_becomes_its_constant_tensors() -> None:
+    files = module("tensorfile")
+    content = np.arange(6, dtype="<f2").tobytes()
+    made = module("convert").to_safetensors("a.tflite", tflite((2, 3), 1, b"weights", content))
+    assert list(files.read_tensors(made)) == [files.Named("0.0.weights", "F16", (2, 3), content)]
+
+
+def test_unknown_format_is_not_converted() -> None:
+    with pytest.raises(ValueError, match="no format"):
+        module("convert").to_safetensors("a.bin", b"")
+
+
+def test_a_peer_that_takes_too_long_is_a_row_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = module("sizes")
+    monkeypatch.setattr(sizes, "LIMIT_SECONDS", 0.01)
+    (row,) = sizes.limited(SMALL, "zstandard")
+    assert row.n_bytes is None
+    assert "more than" in row.note
+
+
+def test_every_size_goal_is_of_a_file_of_the_corpus() -> None:
+    goals, names = module("goals"), {entry.name for entry in module("corpus").entries()}
+    assert goals.SIZES.keys() <= names
+    assert all(high < default for default, high in goals.SIZES.values())
+
+
+def test_size_goals_name_the_best_peer_and_say_what_was_missed() -> None:
+    goals, size = module("goals"), module("sizes").Size
+    rows = [
+        size(goals.MODEL, "pennyweight default", 659, 0.659),
+        size(goals.MODEL, "pennyweight high", 658, 0.658),
+        size(goals.MODEL, "near", 661, 0.661),
+        size(goals.MODEL, "far", 700, 0.7),
+        size(goals.MODEL, "absent", None, None, "why"),
+    ]
+    default, high, other, *_ = goals.goals(rows, {}, [])
+    assert (default.verdict(), default.peer) == ("met", "66.10 near")
+    assert (high.verdict(), high.measured) == ("MISSED", pytest.approx(65.8))
+    assert (other.verdict(), other.peer) == ("not run", "")
+
+
 def test_repeated_file_holds_every_tensor_under_new_names(tmp_path: Path) -> None:
-    corpus = module("corpus")
-    tensor = corpus.Tensor("a", "U8", (3,), 0, 3)
-    (tmp_path / "one").write_bytes(corpus.make_header([tensor], {"k": "v"}) + b"xyz")
-    size = corpus.repeat(tmp_path / "one", 2, tmp_path / "two")
+    files = module("tensorfile")
+    (tmp_path / "one").write_bytes(files.make_file([files.Named("a", "U8", (3,), b"xyz")], {"k": "v"}))
+    size = files.repeat(tmp_path / "one", 2, tmp_path / "two")
     data = (tmp_path / "two").read_bytes()
-    tensors, start, metadata = corpus.read_header(data)
+    tensors, start, metadata = files.read_header(data)
     assert [(t.name, data[start + t.start : start + t.stop]) for t in tensors] == [
         ("copy00.a", b"xyz"),
         ("copy01.a", b"xyz"),

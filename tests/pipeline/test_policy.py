@@ -2,35 +2,68 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from pennyweight.errors import UsageError
-from pennyweight.pipeline.plan import parse
+from pennyweight.pipeline import executor
+from pennyweight.pipeline.frame import encode_frame
 from pennyweight.pipeline.policy import load_preset, plan_texts
 from pennyweight.types import DType
 
 MINIMAL = 'name = "mine"\ndescription = "."\nblock_bytes = 1024\n[plans]\n'
 
 
-@pytest.mark.parametrize("name", ["fast", "default"])
+@pytest.mark.parametrize("name", ["fast", "default", "high"])
 def test_shipped_presets_cover_every_dtype(name: str) -> None:
     preset = load_preset(name)
     assert preset.name == name
-    assert preset.block_bytes == 262144
+    assert preset.block_bytes == (524_288 if name == "high" else 262_144)
     plans = preset.resolve()
     assert plans.keys() == {*DType, None}
     assert all(str(row[0]) == "constant" and len(row) > 1 for row in plans.values())
 
 
-def test_plans_of_the_issue() -> None:
-    fast, default = load_preset("fast").resolve(), load_preset("default").resolve()
-    for dtype in (DType.BF16, DType.F16, DType.F32, DType.F64):
-        assert fast[dtype][1] == parse("floatfields[bits=4](exponent: rans)", dtype)
-    for dtype in (DType.BF16, DType.F16):
-        assert default[dtype][1] == parse("floatfields[bits=5](exponent: rans)", dtype)
-    for dtype in (DType.F32, DType.F64):
-        assert default[dtype][1] == parse("floatfields[bits=5](exponent: rans, low: byteplane(*: huffman))", dtype)
+def test_floats_have_the_fast_path_but_in_high() -> None:
+    for dtype in (DType.BF16, DType.F16, DType.F32, DType.F64, DType.C64):
+        for name, bits in (("fast", 4), ("default", 5)):
+            plans = [plan for plan in load_preset(name).resolve()[dtype] if not isinstance(plan.stage, executor.QUICK)]
+            fused = executor._fused(plans[0])
+            assert fused is not None
+            assert fused.stage.bits == bits
+
+
+def sample(dtype: DType, kind: str) -> NDArray[np.uint8]:
+    """A block of 48 KiB, weights of several scales or what the kind says."""
+    rng = np.random.default_rng(11)
+    n = 49_152 * 8 // max(8, dtype.bits)
+    if kind == "few":
+        return rng.choice(rng.integers(0, 256, (9, max(1, dtype.bits // 8)), np.uint8), n).reshape(-1)
+    if kind == "noise":
+        return rng.integers(0, 256, 49_152, np.uint8)
+    values = rng.standard_normal((96, n // 96)) * np.exp2(rng.integers(-3, 4, (96, 1))) * 0.02
+    if dtype is DType.BF16:
+        return np.ascontiguousarray(values.astype("<f4").view("<u2")[:, 1::2]).reshape(-1).view(np.uint8)
+    if dtype.bits == 8 or dtype is DType.C64:
+        kinds = values.astype("<f2").view(np.uint8)[:, 1::2] if dtype.bits == 8 else values.astype("<f4").view(np.uint8)
+        return np.ascontiguousarray(kinds).reshape(-1)
+    return values.astype(f"<f{dtype.bits // 8}").reshape(-1).view(np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["weights", "few", "noise"])
+@pytest.mark.parametrize("dtype", [d for d in DType if d.label.startswith(("F", "BF", "C")) and d.bits >= 8])
+def test_presets_are_points_of_one_curve(dtype: DType, kind: str) -> None:
+    """On the same block, the higher one is not larger."""
+    block = sample(dtype, kind)
+    fast, default, high = (
+        encode_frame(load_preset(name).resolve()[dtype], block).size for name in ("fast", "default", "high")
+    )
+    assert high <= default <= fast + 8  # a header may have some bytes more
+    if kind == "weights":
+        assert fast < block.size
+    assert (fast == block.size + 2) is (kind == "noise")
 
 
 def test_a_file_of_the_user(tmp_path: Path) -> None:

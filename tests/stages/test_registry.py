@@ -9,7 +9,19 @@ from pennyweight.types import Fidelity
 
 
 def test_ids_and_names_are_those_of_the_format() -> None:
-    names = ["store", "constant", "byteplane", "floatfields", "rans", "huffman", "zstd", "bitpack", "palette"]
+    names = [
+        "store",
+        "constant",
+        "byteplane",
+        "floatfields",
+        "rans",
+        "huffman",
+        "zstd",
+        "bitpack",
+        "palette",
+        "group",
+        "scales",
+    ]
     assert {id: stage.name for id, stage in STAGES.items()} == dict(enumerate(names))
     assert list(BY_NAME) == names
     assert {stage.since for stage in STAGES.values()} == {(0, 1), (0, 2)}
