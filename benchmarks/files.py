@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import corpus
+from benchmarks import tensorfile
 from benchmarks.codecs import NotRun, load
 from benchmarks.measure import Process, median, process, scratch
 
@@ -99,7 +99,7 @@ def measure(path: Path, copies: int, rounds: int) -> tuple[list[FileRow], str]:
     n_bytes = path.stat().st_size * copies
     with scratch(7 * n_bytes) as folder:  # three files here, and what the hungriest tool holds in memory
         source = Path(folder) / "model.safetensors"
-        corpus.repeat(path, copies, source)
+        tensorfile.repeat(path, copies, source)
         copied: list[float] = []
         kept: list[Process] = []
         runs, rows = _loaded()

@@ -1,6 +1,6 @@
 """In memory, one thread: encode and decode next to memcpy, in rounds that take each case once.
 
-Three kinds of rows. `blocks`: this tool's frames of the BF16 tensors alone, on each target, into memory that exists
+Three kinds of rows. `blocks`: this tool's frames of the float tensors alone, on each target, into memory that exists
 already, as its file pipeline does it. `kernel`: the compiled core under that. `file`: a whole file through a codec's
 public face, for this tool and its peers.
 """
@@ -14,12 +14,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import corpus
+from benchmarks import tensorfile
 from benchmarks.codecs import PEERS, Codec, Data, NotRun, load, same
 from benchmarks.measure import Call, call, free_memory, median
 
 Buffer = NDArray[np.uint8]
 MEMCPY_COPIES = 6  # 272 MB: past the caches, where its speed no longer depends on the size
+PATIENT_SECONDS = 2  # a case that takes longer in a round, both ways, is not asked again
 WARM_UP = 2  # rounds that do not count: the first touch of fresh memory is many times slower than the second
 
 
@@ -98,16 +99,17 @@ class FileCase:
 @dataclass
 class _Runs:
     case: Case
-    encode: list[tuple[Call, Call]] = field(default_factory=list)
+    encode: list[tuple[Call, Call]] = field(default_factory=list)  # each with the memcpy before it
     decode: list[tuple[Call, Call]] = field(default_factory=list)
     n_packed: int = 0
     failure: str = ""
+    slow: bool = False
 
 
-def measure(path: Path, copies: int, rounds: int, *, peers: bool) -> list[MemoryRow]:
-    """Rows for the BF16 file at `path`, its tensors `copies` times over; `peers` adds the rows of whole files."""
+def measure(path: Path, dtype: str, copies: int, rounds: int, *, whole_files: bool) -> list[MemoryRow]:
+    """Rows for the tensors of `dtype` of a file, `copies` times over; `whole_files` adds the file with every codec."""
     data = path.read_bytes()
-    tensors = _bf16(data)
+    tensors = [tensor for tensor in tensorfile.read_tensors(data) if tensor.dtype == dtype]
     needed = 5 * copies * len(data)
     if 0 < free_memory() < needed:
         return [MemoryRow("memcpy", "memcpy", note=f"needs {needed / 1e9:.1f} GB of free memory")]
@@ -119,16 +121,17 @@ def measure(path: Path, copies: int, rounds: int, *, peers: bool) -> list[Memory
         runs += [_Runs(case) for case in block_cases(tensors, copies)]
     except Exception as error:  # without this tool the peers' rows are still worth having
         rows.append(MemoryRow("blocks", "pennyweight", note=f"{type(error).__name__}: {error}"))
-    for peer in PEERS if peers else ():
-        loaded = load(peer, "BF16")
+    for peer in PEERS if whole_files else ():
+        loaded = load(peer, dtype)
         if isinstance(loaded, NotRun):
             rows.append(MemoryRow("file", loaded.name, note=loaded.reason))
         else:
             runs += [_Runs(FileCase(codec, data)) for codec in loaded]
-    copy = Memcpy(np.tile(np.concatenate(tensors), min(copies, MEMCPY_COPIES)))
+    body = np.frombuffer(b"".join(tensor.data for tensor in tensors), np.uint8)
+    copy = Memcpy(np.tile(body, min(copies, MEMCPY_COPIES)))
     for round_number in range(WARM_UP + rounds):
         for run in runs:
-            if not run.failure:
+            if not run.failure and not run.slow:
                 _one_round(run, copy, counts=round_number >= WARM_UP)
     speed = _speed([(one, one) for one in copy.calls], copy.n_bytes, copy.n_bytes)
     memcpy = MemoryRow("memcpy", "memcpy", "", copy.n_bytes, 1.0, speed, speed)
@@ -149,13 +152,6 @@ class Memcpy:
         return done
 
 
-def _bf16(data: bytes) -> list[Buffer]:
-    """The bytes of each BF16 tensor of a safetensors file."""
-    tensors, start, _ = corpus.read_header(data)
-    whole = np.frombuffer(data, np.uint8)[start:]
-    return [whole[t.start : t.stop] for t in tensors if t.dtype == "BF16"]
-
-
 def _one_round(run: _Runs, copy: Memcpy, *, counts: bool) -> None:
     case = run.case
     try:
@@ -173,7 +169,8 @@ def _one_round(run: _Runs, copy: Memcpy, *, counts: bool) -> None:
         return
     finally:
         case.finish()
-    if counts:
+    run.slow = case.kind == "file" and encode.cpu + decode.cpu > PATIENT_SECONDS
+    if counts or run.slow:
         run.encode.append((encode, before_encode))
         run.decode.append((_bare(decode), before_decode))
 

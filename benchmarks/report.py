@@ -10,6 +10,7 @@ from benchmarks.files import Direction, FileRow
 from benchmarks.goals import Goal, goals
 from benchmarks.memory import MemoryRow, Speed
 from benchmarks.sizes import Size
+from benchmarks.stages import StageRow
 
 WIDTH = 100
 FILES_ACROSS = 4  # columns of the table of sizes
@@ -30,7 +31,8 @@ class Results:
 
     machine: dict[str, str]
     sizes: list[Size] = field(default_factory=list)
-    memory: dict[str, list[MemoryRow]] = field(default_factory=dict)  # "45 MB", "2 GB" -> rows
+    memory: dict[str, list[MemoryRow]] = field(default_factory=dict)  # "BF16, 45 MB" -> rows
+    stages: list[StageRow] = field(default_factory=list)
     files: list[FileRun] = field(default_factory=list)
 
 
@@ -41,6 +43,8 @@ def markdown(results: Results) -> str:
         parts += ["## Sizes, % of the original file", "", *_sizes(results.sizes), ""]
     for size, memory in results.memory.items():
         parts += [f"## In memory, one thread, {size}", "", *_memory(memory), ""]
+    if results.stages:
+        parts += ["## Each stage alone, one thread", "", *_stages(results.stages), ""]
     for run in results.files:
         taken_on = f"{_bytes(run.n_bytes)}, {run.where}, two threads; MB is peak memory"
         parts += [f"## File to file, {taken_on}", "", *_files(run.rows), ""]
@@ -76,9 +80,24 @@ def _files(rows: list[FileRow]) -> list[str]:
     return [*_table(heads, lines), *_not_run([f"{r.name}: {r.note}" for r in rows if r.compress is None])]
 
 
+def _stages(rows: list[StageRow]) -> list[str]:
+    heads = ["stage", "on", "target", "size %", "encode GB/s", "decode GB/s"]
+    run = [row for row in rows if row.encode is not None and row.decode is not None]
+    lines = [[r.stage, r.data, r.target, _percent(r.ratio), _rate(r.encode), _rate(r.decode)] for r in run]
+    return [*_table(heads, lines), *_not_run([f"{r.stage}: {r.note}" for r in rows if r.encode is None])]
+
+
 def _goals(rows: list[Goal]) -> list[str]:
-    heads = ["goal", "must", "stretch", "measured", ""]
-    return _table(heads, [[g.name, g.text(g.must), g.text(g.stretch), g.text(g.measured), g.verdict()] for g in rows])
+    """Those of sizes beside the best peer of the run; those of speed with what more would be welcome."""
+    sizes = [[g.name, g.text(g.must), g.text(g.measured), g.verdict(), g.peer] for g in rows if g.unit == "%"]
+    speeds = [
+        [g.name, g.text(g.must), g.text(g.stretch), g.text(g.measured), g.verdict()] for g in rows if g.unit != "%"
+    ]
+    return [
+        *_table(["goal", "must", "measured", "", "best peer"], sizes),
+        "",
+        *_table(["goal", "must", "stretch", "measured", ""], speeds),
+    ]
 
 
 def _label(row: MemoryRow) -> str:
@@ -87,6 +106,10 @@ def _label(row: MemoryRow) -> str:
 
 def _speed(speed: Speed | None) -> tuple[str, str]:
     return ("", "") if speed is None else (f"{speed.bytes_per_second / 1e9:.2f}", f"{speed.of_memcpy:.3f}")
+
+
+def _rate(bytes_per_second: float | None) -> str:
+    return "" if bytes_per_second is None else f"{bytes_per_second / 1e9:.2f}"
 
 
 def _direction(one: Direction | None) -> tuple[str, str, str]:

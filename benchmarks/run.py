@@ -14,12 +14,14 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import corpus, files, memory, sizes
+from benchmarks import corpus, files, memory, sizes, stages
 from benchmarks.codecs import PEERS, peer_version
 from benchmarks.goals import MODEL
 from benchmarks.report import FileRun, Results, markdown
 
 OUTPUT = Path(__file__).resolve().parent.parent / "build" / "bench"
+IN_MEMORY = "BF16, 45 MB"
+OTHER_MODELS = {"F16": "minilm.f16.safetensors", "F32": "minilm.f32.safetensors"}
 COPIES = 44  # of the 45 MB model: 2.0 GB
 
 
@@ -44,16 +46,23 @@ def main() -> int:
 
 
 def measure(*, quick: bool) -> Results:
-    """All rows. Quick: three rounds at 45 MB; full: nine, and three at 2 GB."""
+    """All rows. Quick: the BF16 model only, three rounds, nothing of 2 GB."""
     results = Results(_machine())
     model = corpus.fetch(corpus.entry(MODEL))
     _say("sizes")
     results.sizes = sizes.measure([corpus.entry(MODEL)] if quick else corpus.entries())
-    _say("in memory, 45 MB")
-    results.memory["45 MB"] = memory.measure(model, 1, 3 if quick else 9, peers=True)
+    _say(f"in memory, {IN_MEMORY}")
+    results.memory[IN_MEMORY] = memory.measure(model, "BF16", 1, 3 if quick else 9, whole_files=True)
     if not quick:
+        for dtype, name in OTHER_MODELS.items():
+            other = corpus.fetch(corpus.entry(name))
+            label = f"{dtype}, {other.stat().st_size / 1e6:.0f} MB"
+            _say(f"in memory, {label}")
+            results.memory[label] = memory.measure(other, dtype, 1, 5, whole_files=False)
         _say("in memory, 2 GB")
-        results.memory["2 GB"] = memory.measure(model, COPIES, 3, peers=False)
+        results.memory["BF16, 2 GB"] = memory.measure(model, "BF16", COPIES, 3, whole_files=False)
+    _say("stages")
+    results.stages = stages.measure()
     copies = 1 if quick else COPIES
     _say("file to file")
     rows, where = files.measure(model, copies, 3 if quick else 5)
@@ -76,7 +85,7 @@ def _plot(results: Results) -> None:
         f"{MODEL}, 45 MB, {results.machine['processor']}. Filled: a whole file; open: tensors only, by target. "
         "Dashed: no codec beats these in both."
     )
-    plot(results.memory["45 MB"], title, OUTPUT / "pareto.png")
+    plot(results.memory[IN_MEMORY], title, OUTPUT / "pareto.png")
 
 
 def _failures(results: Results) -> list[str]:
@@ -86,6 +95,7 @@ def _failures(results: Results) -> list[str]:
     ]
     for rows in results.memory.values():
         bad += [f"{row.name} {row.target}: {row.note}" for row in rows if row.decode is None and _ours(row.name)]
+    bad += [f"{row.stage}: {row.note}" for row in results.stages if row.encode is None]
     for run in results.files:
         bad += [f"{row.name}: {row.note}" for row in run.rows if row.compress is None and _ours(row.name)]
     return bad

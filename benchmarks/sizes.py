@@ -1,12 +1,18 @@
 """Sizes of every file under every codec: exact, so sizes.csv is committed and a change of ratio is a diff.
 
-python -m benchmarks.sizes         write sizes.csv again
+python -m benchmarks.sizes              write sizes.csv again
+python -m benchmarks.sizes FILE PEER    only these, as JSON
 """
 
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks import corpus
@@ -14,6 +20,7 @@ from benchmarks.codecs import PEERS, Codec, NotRun, load, same
 
 TABLE = Path(__file__).resolve().parent / "sizes.csv"
 COLUMNS = ("file", "codec", "bytes", "ratio")
+LIMIT_SECONDS = 120  # of a peer on a file, both ways
 
 
 @dataclass(frozen=True)
@@ -37,14 +44,40 @@ def measure(files: list[corpus.Entry]) -> list[Size]:
     """Encode every file with every codec and check that it comes back the same; one `Size` each."""
     rows: list[Size] = []
     for file in files:
-        data = corpus.fetch(file).read_bytes()
+        try:
+            corpus.fetch(file)
+        except corpus.CorpusError as error:
+            rows.append(Size(file.name, "all", None, None, str(error)))
+            continue
         for peer in PEERS:
-            loaded = load(peer, file.dtype)
-            if isinstance(loaded, NotRun):
-                rows.append(Size(file.name, loaded.name, None, None, loaded.reason))
-            else:
-                rows += [size(file.name, data, codec) for codec in loaded]
+            rows += limited(file.name, peer)
     return rows
+
+
+def limited(file: str, peer: str) -> list[Size]:
+    """One peer on one file in a process of its own, which ends with all that it started if it takes too long."""
+    command = [sys.executable, "-m", "benchmarks.sizes", file, peer]
+    here = Path(__file__).resolve().parent.parent
+    with subprocess.Popen(
+        command, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as run:
+        try:
+            out, errors = run.communicate(timeout=LIMIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(run.pid, signal.SIGKILL)
+            return [Size(file, peer, None, None, f"took more than {LIMIT_SECONDS} s")]
+    if run.returncode:
+        return [Size(file, peer, None, None, (errors.strip().splitlines() or ["ended without a word"])[-1])]
+    return [Size(**row) for row in json.loads(out.splitlines()[-1])]
+
+
+def measure_one(file: corpus.Entry, peer: str) -> list[Size]:
+    """One file under each codec of one peer, in this process."""
+    loaded = load(peer, file.dtype)
+    if isinstance(loaded, NotRun):
+        return [Size(file.name, loaded.name, None, None, loaded.reason)]
+    data = corpus.fetch(file).read_bytes()
+    return [size(file.name, data, codec) for codec in loaded]
 
 
 def size(name: str, data: bytes, codec: Codec) -> Size:
@@ -71,6 +104,14 @@ def read(path: Path = TABLE) -> dict[tuple[str, str], str]:
         return {(row["file"], row["codec"]): row["bytes"] for row in csv.DictReader(file)}
 
 
+def main(arguments: list[str]) -> None:
+    if arguments:
+        file, peer = arguments
+        print("\n" + json.dumps([asdict(row) for row in measure_one(corpus.entry(file), peer)]))
+    else:
+        write(measure(corpus.entries()))
+        print(TABLE.read_text(encoding="utf-8"), end="")
+
+
 if __name__ == "__main__":
-    write(measure(corpus.entries()))
-    print(TABLE.read_text(encoding="utf-8"), end="")
+    main(sys.argv[1:])

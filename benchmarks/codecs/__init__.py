@@ -22,6 +22,9 @@ PEERS = {
     "zstandard": "zstandard",
     "pcodec": "pcodec",
     "lmzip": "lmzip",
+    "glyd": "glyd",
+    "z4ai": "z4ai",
+    "bigsmall": "bigsmall",
 }
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import pennyweight
 from benchmarks.codecs import Codec, peer_version
 
+PRESETS = ("fast", "default", "high")
+
 
 @dataclass(frozen=True)
 class Pennyweight:
@@ -30,4 +32,4 @@ class Pennyweight:
 
 
 def codecs(dtype: str) -> list[Codec]:
-    return [Pennyweight("fast"), Pennyweight("default")]
+    return [Pennyweight(preset) for preset in PRESETS]
