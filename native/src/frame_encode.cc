@@ -73,25 +73,40 @@ LeafNode bitpack_node(std::vector<uint8_t>& head, uint32_t width, uint32_t h, co
     return {head.data(), static_cast<size_t>(at - head.data()), bits, n_bits};
 }
 
-// Counts of the fields that the noise rule looks at, as sample_counts has them for bytes.
-void sample_fields(const uint8_t* packed, size_t n, uint32_t h, uint32_t* counts) {
-    if (h == 8) return sample_counts(packed, n, counts);
+// Counts of the sign_mantissa of the weights that the noise rule looks at, as sample_counts has them for bytes: taken from the weights,
+// whose top 16 bits hold it, since unpacking the fields took twice as long.
+template <uint32_t kBytes>
+void sample_high(const uint8_t* src, uint32_t low_bytes, uint32_t h, size_t n, uint32_t* counts) {
     constexpr size_t kSampleFrom = 16384, kPeriod = 512, kTaken = 64;
-    uint8_t fields[kBitpackGroup];
-    uint32_t odd[256] = {};
+    const uint32_t shift = 8 * low_bytes + 16 - 8 * kBytes, mask = (1u << (h - 1)) - 1;
+    const auto high = [&](size_t i) -> uint32_t {
+        uint32_t top;
+        if constexpr (kBytes == 1) top = static_cast<uint32_t>(src[i]) << 8;
+        if constexpr (kBytes > 1) top = load_le<uint16_t>(src + (i + 1) * kBytes - 2);
+        return (top >> shift & mask) | top >> 15 << (h - 1);
+    };
+    uint32_t odd[256] = {};  // neighbours are often equal, and an increment waits for the one before it
     std::memset(counts, 0, 256 * sizeof(uint32_t));
-    const size_t period = n < kSampleFrom ? kBitpackGroup : kPeriod, taken = n < kSampleFrom ? kBitpackGroup : kTaken;
+    const size_t period = n < kSampleFrom ? n : kPeriod, taken = n < kSampleFrom ? n : kTaken;
     for (size_t first = 0; first < n; first += period) {
-        const size_t c = std::min(taken, n - first);
-        bitpack_unpack_group(packed + first / 8 * h, c, 1, h, 0, fields);
-        size_t i = 0;
-        for (; i + 2 <= c; i += 2) {
-            ++counts[fields[i]];
-            ++odd[fields[i + 1]];
+        size_t i = first;
+        const size_t end = first + std::min(taken, n - first);
+        for (; i + 2 <= end; i += 2) {
+            ++counts[high(i)];
+            ++odd[high(i + 1)];
         }
-        if (i < c) ++counts[fields[i]];
+        if (i < end) ++counts[high(i)];
     }
     for (size_t s = 0; s < 256; ++s) counts[s] += odd[s];
+}
+
+void sample_high(const uint8_t* src, const FloatTraits& traits, uint32_t h, size_t n, uint32_t* counts) {
+    switch (traits.bytes) {
+        case 1: return sample_high<1>(src, traits.low_bytes, h, n, counts);
+        case 2: return sample_high<2>(src, traits.low_bytes, h, n, counts);
+        case 4: return sample_high<4>(src, traits.low_bytes, h, n, counts);
+        default: return sample_high<8>(src, traits.low_bytes, h, n, counts);
+    }
 }
 
 // Whether rans declines such a stream as noise.
@@ -105,28 +120,31 @@ bool is_byte_noise(const uint32_t* counts) {
 bool fields_are_full(const uint8_t* packed, size_t n, uint32_t h) {
     uint64_t lowest = 0;  // of each of eight fields
     for (uint32_t i = 0; i < 8; ++i) lowest |= uint64_t{1} << (h * i);
-    const uint64_t unit = h == 8 ? ~uint64_t{0} : (uint64_t{1} << 8 * h) - 1;
+    const uint64_t highest = lowest << (h - 1);
     uint64_t anywhere = 0;
     for (size_t first = 0; first < n; first += kBitpackGroup) {
         const uint8_t* at = packed + first / 8 * h;
         uint64_t seen = 0;
         if (n - first >= kBitpackGroup) {  // the buffer has room to read a whole word at the last unit
-            for (size_t u = 0; u < kBitpackGroup / 8; ++u) seen |= load_le<uint64_t>(at + u * h);
+            for (size_t u = 0; u < kBitpackGroup / 8; u += 4) {  // noise shows in the first four units
+                for (size_t v = u; v < u + 4; ++v) seen |= load_le<uint64_t>(at + v * h);
+                if ((seen & lowest) != 0 && (anywhere & highest) != 0) break;
+            }
         } else {
             for (size_t i = 0; i < sign_mantissa_bytes(n - first, h); ++i) seen |= uint64_t{at[i]} << (8 * (i % h));
         }
-        if ((seen & unit & lowest) == 0) return false;
-        anywhere |= seen & unit;
+        if ((seen & lowest) == 0) return false;
+        anywhere |= seen;
     }
-    return (anywhere & lowest << (h - 1)) != 0;
+    return (anywhere & highest) != 0;
 }
 
 // The node of sign_mantissa; false where the staged path has to look.
-bool code_high(Beside plan, size_t n, uint32_t h, BlockScratch& b) {
+bool code_high(Beside plan, const uint8_t* src, const FloatTraits& traits, size_t n, uint32_t h, BlockScratch& b) {
     const size_t bytes = sign_mantissa_bytes(n, h);
     if (plan == Beside::kRans || plan == Beside::kRansOrBitpack) {
         uint32_t counts[256];
-        sample_fields(b.parts.high, n, h, counts);
+        sample_high(src, traits, h, n, counts);
         if (!is_byte_noise(counts)) return false;
     }
     b.high_node = store_node(b.parts.high, bytes);
@@ -170,7 +188,7 @@ bool split_block(const Kernels& kernels, const uint8_t* src, const FloatTraits& 
     build_rans_table(frequency, a, &b.table);
     build_rans_encode_table(b.table, &b.encode_table);
     return code_low(kernels, plan.low, b.parts.n, traits.low_bytes, b) &&
-           code_high(plan.sign_mantissa, b.parts.n, high_bits(traits, kind), b);
+           code_high(plan.sign_mantissa, src, traits, b.parts.n, high_bits(traits, kind), b);
 }
 
 // Writes the frame, or returns 0 where it is not smaller than the block or its rans node not smaller than the symbols stored.

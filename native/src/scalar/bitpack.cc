@@ -101,6 +101,9 @@ bool for_each_run(const uint8_t* runs, size_t n_bytes, size_t n, uint32_t h, con
 uint32_t bitpack_scan(const uint8_t* src, size_t n, uint32_t width, uint8_t* zeros) {
     constexpr uint32_t kAllZero = 64;  // no element that is not 0 has as many low zeros
     uint64_t seen_anywhere = 1;
+    const uint64_t highest = uint64_t{1} << (8 * width - 1);
+    uint64_t lowest = 0;
+    for (uint32_t bit = 0; bit < 64 && 8 % width == 0; bit += 8 * width) lowest |= uint64_t{1} << bit;
     uint8_t* group = zeros;
     for (size_t first = 0; first < n; first += kBitpackGroup) {
         const size_t c = n - first < kBitpackGroup ? n - first : kBitpackGroup, bytes = c * width;
@@ -108,7 +111,11 @@ uint32_t bitpack_scan(const uint8_t* src, size_t n, uint32_t width, uint8_t* zer
         uint64_t seen = 0;
         size_t i = 0;
         if (8 % width == 0) {
-            for (; i + 8 <= bytes; i += 8) seen |= load_le<uint64_t>(at + i);
+            for (; i + 8 <= bytes; i += 8) {
+                seen |= load_le<uint64_t>(at + i);
+                // In most groups of most streams the first few elements say all there is to say.
+                if (i % 32 == 24 && (seen & lowest) != 0 && (seen_anywhere & highest) != 0) i = bytes;
+            }
             for (uint32_t bits = 32; bits >= 8 * width; bits /= 2) seen |= seen >> bits;
             seen &= ones(8 * width);
         }
