@@ -165,7 +165,7 @@ class _Fused(NamedTuple):
 def _fast_path(plans: Sequence[Plan], block: Stream) -> _Fused | None:
     """The fast path if that is of the first plan that could win this block."""
     for plan in plans:
-        if not isinstance(plan.stage, QUICK):
+        if plan.alternatives or not isinstance(plan.stage, QUICK):
             fused = _fused(plan)
             return fused if fused and fused.stage.accepts(block.size) else None
         if plan.stage.encode(block) is not None:

@@ -130,6 +130,35 @@ def test_fast_equals_staged_on_anything(target: str, data: st.DataObject, dtype:
     assert_fast_equals_staged(dtype, bits, blocks, beside)
 
 
+@pytest.mark.parametrize("noise_in_sample", [False, True])
+@pytest.mark.parametrize("bits", [4, 5])
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_noise_is_judged_by_the_sample(target: str, dtype: DType, bits: int, noise_in_sample: bool) -> None:
+    """Only what the weights that rans.md looks at hold decides whether rans is tried, whatever the others hold."""
+    n = 20_000
+    noise = weights(n, dtype).view(f"<u{dtype.bits // 8}")
+    lowest = {DType.BF16: 0, DType.F16: 8, DType.F32: 16, DType.F64: 48}[dtype]  # bit of sign_mantissa in a weight
+    top = {DType.BF16: 6, DType.F16: 9, DType.F32: 22, DType.F64: 51}[dtype]  # mantissa bit
+    constant = (
+        noise >> noise.dtype.type(top) << noise.dtype.type(top) | noise.dtype.type(1 << lowest)
+    ) << noise.dtype.type(1)
+    constant >>= noise.dtype.type(1)  # no sign
+    in_sample = np.arange(n) % 512 < 64
+    block = np.where(in_sample == noise_in_sample, noise, constant).view(np.uint8)
+    lengths = assert_fast_equals_staged(dtype, bits, [block], ("rans | bitpack", "store"))
+    assert (lengths[0] > 0) == noise_in_sample
+
+
+def test_alternatives_of_a_plan_before_the_fast_path(target: str) -> None:
+    """The first plan wins by its second alternative, though its first is one that mostly declines."""
+    data = weights(4096, DType.F32)
+    texts = ("palette | byteplane(*: rans)", "floatfields[bits=4](exponent: rans)")
+    plans = tuple(parse(text, DType.F32) for text in texts)
+    frame = encoded(data, [data.size], [DType.F32], {DType.F32: plans})[0]
+    assert frame.tobytes() == encode_frame(plans, data).tobytes()
+    assert str(read_frame(frame, data.size)).startswith("byteplane")
+
+
 @pytest.mark.parametrize("preset", PLANS)
 def test_blocks_of_every_kind_in_one_call(target: str, preset: str) -> None:
     rng = np.random.default_rng(3)
