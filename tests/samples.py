@@ -132,8 +132,12 @@ def scaled(dtype: str, rows: int, columns: int, seed: int = 6) -> bytes:
     return values.astype({"F16": "<f2", "F32": "<f4", "F64": "<f8"}[dtype]).tobytes()
 
 
-def scaled_file(dtype: str, rows: int = 60, columns: int = 100) -> bytes:
-    return safetensors(("w", dtype, (rows, columns), scaled(dtype, rows, columns)))
+def scaled_file(dtype: str, rows: int = 132, columns: int = 128) -> bytes:
+    """As many weights as training wants; those of F32 are BF16's."""
+    raw = scaled(dtype, rows, columns)
+    if dtype == "F32":
+        raw = (np.frombuffer(raw, "<u4") & np.uint32(0xFFFF0000)).tobytes()
+    return safetensors(("w", dtype, (rows, columns), raw))
 
 
 def exact() -> bytes:

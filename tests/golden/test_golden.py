@@ -57,6 +57,24 @@ def test_we_read_it(golden: dict[str, Any], each_target: str, tmp_path: Path) ->
     assert report.ok, report.problems
 
 
+def test_what_we_write_shows_every_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every stage, every kind of symbols of every format, every alphabet, and nothing that is not known."""
+    seen: set[tuple[int, ...]] = set()
+    decode_node = spec_decoder.decode_node
+
+    def note(data: bytes, *rest: Any) -> bytes:
+        header = 2 + (data[1] >> 7)  # after the id and the length
+        modes = {3: 2, 4: 1}.get(data[0], 0)  # bytes at its start that say a mode
+        seen.add((data[0], *data[header : header + modes]))
+        return decode_node(data, *rest)
+
+    monkeypatch.setattr(spec_decoder, "decode_node", note)
+    for golden in WRITTEN:
+        spec_decoder.decode(container_of(golden))
+    fields = {(3, format_id, kind) for format_id in range(1, 7) for kind in (4, 5, 6, 16)} - {(3, 5, 6)}
+    assert seen == fields | {(4, a) for a in (4, 5, 8)} | {(stage,) for stage in (0, 1, 2, 5, 6, 7, 8, 9, 10)}
+
+
 def index_of(container: bytes) -> dict[str, Any]:
     return spec_decoder.split_index(spec_decoder.read_index(container)[1])[0]
 
