@@ -161,3 +161,24 @@ def huffman_lengths(data: bytes) -> list[int]:
         level = sorted(leaves + pairs, key=lambda item: item[0])  # stable: a leaf comes before a package
     taken = [value for _, values in level[: 2 * len(leaves) - 2] for value in values]
     return [taken.count(value) for value in range(len(counts))]
+
+
+# group
+
+
+ROLES = {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"}
+
+
+def group_runs(members: Sequence[tuple[str | None, str | None, int]]) -> list[tuple[int, int]]:
+    """Part and bytes of each run, of the (name, dtype, bytes) that share a block."""
+    parts: dict[object, int] = {}
+    runs: list[tuple[int, int]] = []
+    for number, (name, dtype, n_bytes) in enumerate(members):
+        roles = [word for word in (name or "").split(".")[-2:] if word in ROLES]
+        kind: object = number if n_bytes >= 16_384 else (dtype, roles[-1] if roles else None)
+        part = min(parts.setdefault(kind, len(parts)), 63)
+        if runs and runs[-1][0] == part:
+            runs[-1] = part, runs[-1][1] + n_bytes
+        else:
+            runs.append((part, n_bytes))
+    return runs
