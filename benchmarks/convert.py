@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from benchmarks.tensorfile import Named, make_file
 
 TFLITE_MAGIC = b"TFL3"
+CT2_VERSION = 6
+CT2_DTYPES = ("F32", "I8", "I16", "I32", "F16", "BF16")
 TFLITE_DTYPES = {0: "F32", 1: "F16", 2: "I32", 3: "U8", 4: "I64", 6: "BOOL", 7: "I16", 9: "I8", 10: "F64"}
 
 
@@ -24,10 +26,12 @@ def to_safetensors(name: str, data: bytes) -> bytes:
     """
     if name.endswith(".safetensors"):
         return data
-    if name.endswith((".pth", ".pth.tar")):
+    if name.endswith((".pt", ".pth", ".pth.tar")):
         return make_file(_torch_tensors(data), {"format": "pt"})
     if name.endswith(".tflite"):
         return make_file(_tflite_tensors(data), None)
+    if name.endswith(".bin"):
+        return make_file(_ct2_tensors(data), None)
     raise ValueError(f"{name}: no format that can be converted")
 
 
@@ -117,3 +121,35 @@ def _tflite_tensors(data: bytes) -> Iterator[Named]:
                 shape = struct.unpack_from(f"<{rank}i", data, start)
                 name = f"{graph_number}.{number}.{tensor.content(3).decode()}"
                 yield Named(name, TFLITE_DTYPES[tensor.integer(1, "b")], shape, content)
+
+
+def _ct2_tensors(data: bytes) -> Iterator[Named]:
+    """The variables of a CTranslate2 file. struct.error where it ends too early."""
+    at = 0
+
+    def read(kinds: str) -> tuple[int, ...]:
+        nonlocal at
+        values = struct.unpack_from(f"<{kinds}", data, at)
+        at += struct.calcsize(f"<{kinds}")
+        return values
+
+    def read_bytes(n: int) -> bytes:
+        nonlocal at
+        at += n
+        if at > len(data):
+            raise ValueError("a variable reaches past the end")
+        return data[at - n : at]
+
+    def read_text() -> str:
+        return read_bytes(*read("H")).rstrip(b"\0").decode()
+
+    (version,) = read("I")
+    if version != CT2_VERSION:
+        raise ValueError(f"version {version} of CTranslate2 files is not read here")
+    read_text()  # what kind of model
+    _, n_variables = read("II")
+    for _ in range(n_variables):
+        name, (rank,) = read_text(), read("B")
+        shape = read(f"{rank}I")
+        dtype, n_bytes = read("BI")
+        yield Named(name, CT2_DTYPES[dtype], shape, read_bytes(n_bytes))

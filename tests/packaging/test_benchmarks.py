@@ -156,9 +156,27 @@ def test_tflite_file_becomes_its_constant_tensors() -> None:
     assert list(files.read_tensors(made)) == [files.Named("0.0.weights", "F16", (2, 3), content)]
 
 
+def ct2(name: bytes, shape: tuple[int, ...], content: bytes, version: int = 6) -> bytes:
+    """A CTranslate2 file of one F16 variable."""
+    head = struct.pack("<I", version) + struct.pack("<H", 5) + b"Spec\0" + struct.pack("<II", 3, 1)
+    variable = struct.pack("<H", len(name) + 1) + name + b"\0" + struct.pack(f"<B{len(shape)}I", len(shape), *shape)
+    return head + variable + struct.pack("<BI", 4, len(content)) + content
+
+
+def test_ct2_file_becomes_its_variables() -> None:
+    files, convert = module("tensorfile"), module("convert")
+    content = np.arange(6, dtype="<f2").tobytes()
+    made = convert.to_safetensors("model.bin", ct2(b"layer/weight", (2, 3), content))
+    assert list(files.read_tensors(made)) == [files.Named("layer/weight", "F16", (2, 3), content)]
+    with pytest.raises(ValueError, match="past the end"):
+        convert.to_safetensors("model.bin", ct2(b"layer/weight", (2, 3), content)[:-1])
+    with pytest.raises(ValueError, match="version 5"):
+        convert.to_safetensors("model.bin", ct2(b"a", (), content, version=5))
+
+
 def test_unknown_format_is_not_converted() -> None:
     with pytest.raises(ValueError, match="no format"):
-        module("convert").to_safetensors("a.bin", b"")
+        module("convert").to_safetensors("a.npy", b"")
 
 
 def test_a_peer_that_takes_too_long_is_a_row_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
