@@ -1,14 +1,14 @@
 """Frames: nodes of stages on the wire, docs/format.md section 2. The staged path, which is the specification.
 
-Of the alternatives of a plan the smallest node is taken, the first of equals. A child whose stage declines, or whose
-node is not smaller than a `store` node of the same stream (n + 2 bytes), is replaced in that frame: by `constant` where
-the stream is one byte repeated, else by `store`. A child planned as `store` stays so. A native fast path must write the
-same bytes or decline the block.
+Of the alternatives of a plan the smallest node is taken, the first of equals; `rans` is not encoded for that, its price
+is enough. A child whose stage declines, or whose node is not smaller than a `store` node of the same
+stream (n + 2 bytes), is replaced in that frame: by `constant` where the stream is one byte repeated, else by `store`. A
+child planned as `store` stays so. A native fast path must write the same bytes or decline the block.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,7 +18,8 @@ from pennyweight.errors import CorruptError, VersionError
 from pennyweight.pipeline.container.limits import max_node_bytes
 from pennyweight.pipeline.plan import MAX_DEPTH, STORE, Plan
 from pennyweight.stages.constant import Constant
-from pennyweight.stages.protocol import Decoder, Side, Stage, Stream
+from pennyweight.stages.entropy.rans import Rans
+from pennyweight.stages.protocol import Decoder, Encoded, Side, Stage, Stream
 from pennyweight.stages.registry import STAGES
 from pennyweight.stages.store import Store
 from pennyweight.stages.wire import read_varint, varint
@@ -65,20 +66,25 @@ def _encode_first(plans: Iterable[Plan], src: Stream) -> _Encoded:
 
 
 def _encode(plan: Plan, src: Stream) -> _Encoded | None:
-    """The smallest node of the plan and its alternatives; None if all decline."""
-    nodes = filter(None, (_encode_tree(tree, src) for tree in (plan, *plan.alternatives)))
-    return min(nodes, key=lambda node: node.size, default=None)
+    """The node of the plan, or of the cheapest of its alternatives; None if all decline."""
+    if not plan.alternatives:
+        return _encode_tree(plan, src)
+    weighed = _weigh(plan, src)
+    return weighed.make() if weighed else None
 
 
 def _encode_tree(plan: Plan, src: Stream) -> _Encoded | None:
     encoded = plan.stage.encode(src)
     if encoded is None:
         return None
-    if not plan.children:  # a leaf: what parts it has are its body
-        parts = [_Encoded(part.size, (part,)) for part in encoded.parts]
-    else:
-        parts = list(map(_encode_child, plan.children, encoded.parts))
-    return _assemble(plan.stage, encoded.header, parts)
+    if not plan.children:
+        return _leaf(plan.stage, encoded)
+    return _assemble(plan.stage, encoded.header, list(map(_encode_child, plan.children, encoded.parts)))
+
+
+def _leaf(stage: Stage, encoded: Encoded) -> _Encoded:
+    """What parts it has are its body."""
+    return _assemble(stage, encoded.header, [_Encoded(part.size, (part,)) for part in encoded.parts])
 
 
 def _assemble(stage: Stage, header: bytes, parts: Sequence[_Encoded]) -> _Encoded:
@@ -92,12 +98,61 @@ def _assemble(stage: Stage, header: bytes, parts: Sequence[_Encoded]) -> _Encode
 
 
 def _encode_child(plan: Plan, src: Stream) -> _Encoded:
-    node = _encode(plan, src)
+    return _or_substitute(plan, src, _encode(plan, src))
+
+
+def _or_substitute(plan: Plan, src: Stream, node: _Encoded | None) -> _Encoded:
     if node is not None and (plan == STORE or node.size < src.size + STORE_OVERHEAD):
         return node
     substitute = _encode(_ONE_BYTE, src) or _encode(STORE, src)
     assert substitute is not None
     return substitute
+
+
+class _Weighed(NamedTuple):
+    """A node that may not be encoded yet. size: its bytes, or about that many."""
+
+    size: int
+    make: Callable[[], _Encoded | None]
+
+
+def _weigh(plan: Plan, src: Stream) -> _Weighed | None:
+    """The cheapest of a plan and its alternatives, the first of equals; None if all decline."""
+    trees = filter(None, (_weigh_tree(tree, src) for tree in (plan, *plan.alternatives)))
+    return min(trees, key=lambda tree: tree.size, default=None)
+
+
+def _weigh_tree(plan: Plan, src: Stream) -> _Weighed | None:
+    """Streams are split, and coded by all but `rans`; what was made of them is kept for the winner."""
+    stage = plan.stage
+    if isinstance(stage, Rans):
+        price = stage.price(src)
+        return None if price is None else _Weighed(price + STORE_OVERHEAD, lambda: _encode_tree(plan, src))
+    encoded = stage.encode(src)
+    if encoded is None:
+        return None
+    if not plan.children:
+        leaf = _leaf(stage, encoded)
+        return _Weighed(leaf.size, lambda: leaf)
+    header, children = encoded.header, list(map(_weigh_child, plan.children, encoded.parts))
+    lengths = sum(len(varint(child.size)) for child in children[:-1])
+    size = STORE_OVERHEAD + len(header) + lengths + sum(child.size for child in children)
+    return _Weighed(size, lambda: _assemble(stage, header, [child.make() for child in children]))
+
+
+def _weigh_child(plan: Plan, src: Stream) -> _WeighedChild:
+    weighed = _weigh(plan, src)
+    if weighed is None or (plan != STORE and weighed.size >= src.size + STORE_OVERHEAD):
+        node = _or_substitute(plan, src, None)
+        return _WeighedChild(node.size, lambda: node)
+    return _WeighedChild(weighed.size, lambda: _or_substitute(plan, src, weighed.make()))
+
+
+class _WeighedChild(NamedTuple):
+    """The same of a child, for which there is always a node."""
+
+    size: int
+    make: Callable[[], _Encoded]
 
 
 @dataclass(frozen=True)

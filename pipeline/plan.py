@@ -5,7 +5,7 @@
     child  = [ ( output | "*" ) ":" ] plan
 
 `*` names every output that is not named otherwise; an output that is not named at all gets `store`; a stage with one
-unnamed output takes its child without a name. Of the alternatives `a | b` the smallest node is taken. What follows from
+unnamed output takes its child without a name. Of the alternatives `a | b` the cheapest is taken. What follows from
 the dtype (float format, width of an element, size of an alphabet) is bound from it and not written. Spaces do not
 matter.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from pennyweight.errors import UsageError
@@ -49,7 +50,7 @@ class Plan:
         for plan in self.children + self.alternatives:
             yield from plan.stages
 
-    @property
+    @cached_property
     def depth(self) -> int:
         """Nodes that nest in a frame of it, at most."""
         below = max((child.depth for child in self.children), default=0)

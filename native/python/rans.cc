@@ -1,4 +1,7 @@
+#include <nanobind/stl/optional.h>
+
 #include <cstring>
+#include <optional>
 
 #include "buffers.h"
 #include "pennyweight/kernels.h"
@@ -47,6 +50,15 @@ nb::object rans_encode_py(nb::handle symbols, uint32_t bits) {
     return nb::make_tuple(nb::bytes(header, header_bytes), to_array(std::move(payload), payload_bytes));
 }
 
+std::optional<size_t> rans_price_py(nb::handle symbols, uint32_t bits) {
+    require(bits == 4 || bits == 5 || bits == 8, "bits is 4, 5 or 8");
+    Buffer in(symbols);
+    require(in.size() > 0, "no symbols");
+    nb::gil_scoped_release release;
+    size_t bytes;
+    return rans_price(in.data(), in.size(), bits, &bytes) ? std::optional(bytes) : std::nullopt;
+}
+
 bool rans_decode_py(nb::handle frequencies, nb::handle payload, uint32_t bits, nb::handle out) {
     require(bits == 4 || bits == 5 || bits == 8, "bits is 4, 5 or 8");
     Buffer header(frequencies), in(payload), dst(out, true);
@@ -63,6 +75,7 @@ bool rans_decode_py(nb::handle frequencies, nb::handle payload, uint32_t bits, n
 
 void bind_rans(nb::module_& m) {
     m.def("rans_encode", &rans_encode_py, nb::arg("symbols"), nb::arg("bits"));
+    m.def("rans_price", &rans_price_py, nb::arg("symbols"), nb::arg("bits"));
     m.def("rans_decode", &rans_decode_py, nb::arg("frequencies"), nb::arg("payload"), nb::arg("bits"), nb::arg("out"));
 }
 

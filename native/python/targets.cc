@@ -8,6 +8,7 @@
 #include "buffers.h"
 #include "pennyweight/byteplane.h"
 #include "pennyweight/kernels.h"
+#include "pennyweight/price.h"
 
 namespace pennyweight::python {
 
@@ -46,6 +47,14 @@ void bind_targets(nb::module_& m) {
             return is_constant(in.data(), in.size(), width);
         },
         nb::arg("src"), nb::arg("width"));
+    m.def(
+        "repeats_percent",
+        [](nb::handle src) {
+            Buffer in(src);
+            nb::gil_scoped_release release;
+            return repeats_percent(in.data(), in.size());
+        },
+        nb::arg("src"));
 }
 
 }  // namespace pennyweight::python

@@ -2,6 +2,9 @@
 
 #include <bit>
 #include <cstring>
+#include <memory>
+
+#include "pennyweight/bytes.h"
 
 namespace pennyweight {
 
@@ -48,6 +51,21 @@ void sample_counts(const uint8_t* src, size_t n, uint32_t counts[256]) {
         if (at < end) ++counts[*at];
     }
     for (size_t s = 0; s < 256; ++s) counts[s] += odd[s];
+}
+
+uint32_t repeats_percent(const uint8_t* src, size_t n) {
+    constexpr uint32_t kSkipBits = 4, kSlotBitsOfWord = 14;
+    auto latest = std::make_unique<uint64_t[]>(size_t{1} << kSlotBitsOfWord);
+    size_t looked_at = 0, repeated = 0;
+    for (size_t i = 0; i + 8 <= n; i += 8) {
+        const uint64_t word = load_le<uint64_t>(src + i), hash = word * 0x9e3779b97f4a7c15u;
+        if (hash >> (64 - kSkipBits) != 0) continue;  // chosen by content: where one is looked at, so is the other
+        uint64_t& slot = latest[hash >> (64 - kSkipBits - kSlotBitsOfWord)];
+        ++looked_at;
+        repeated += slot == word;
+        slot = word;
+    }
+    return looked_at == 0 ? 0 : static_cast<uint32_t>(100 * repeated / looked_at);
 }
 
 }  // namespace pennyweight

@@ -13,6 +13,7 @@ import zstandard
 from pennyweight import native
 from pennyweight.errors import CorruptError, UsageError
 from pennyweight.stages.protocol import Encoded, Side, Stream, StreamSpec, check_parts
+from pennyweight.stages.repeats import has_repeats, repeats_of
 from pennyweight.stages.wire import read_varint, varint
 from pennyweight.types import Fidelity
 
@@ -41,7 +42,7 @@ _contexts = _Contexts()
 
 @dataclass(frozen=True)
 class Zstd:
-    """level: 1 to 22, written in the plan where it is not 3."""
+    """level: 1 to 22. repeats: percent of the words that must have come before, or nothing is tried: see zstd.md."""
 
     id: ClassVar[int] = 6
     name: ClassVar[str] = "zstd"
@@ -49,6 +50,7 @@ class Zstd:
     fidelity: ClassVar[Fidelity] = Fidelity.LOSSLESS
 
     level: int = DEFAULT_LEVEL
+    repeats: int = 0
 
     @property
     def outputs(self) -> Mapping[str, StreamSpec]:
@@ -56,14 +58,14 @@ class Zstd:
 
     @classmethod
     def bind(cls, spec: StreamSpec, params: Mapping[str, int]) -> Self:
-        level = params.get("level", DEFAULT_LEVEL)
-        if params.keys() - {"level"} or not 1 <= level <= MAX_LEVEL:
-            raise UsageError(f"{cls.name} takes one parameter, level: 1 to {MAX_LEVEL}")
-        return cls(level)
+        level, repeats = params.get("level", DEFAULT_LEVEL), repeats_of(cls.name, params, "level")
+        if not 1 <= level <= MAX_LEVEL:
+            raise UsageError(f"{cls.name} has levels 1 to {MAX_LEVEL}")
+        return cls(level, repeats)
 
     def encode(self, src: Stream) -> Encoded | None:
         # One byte repeated is left to `constant`, which is shorter.
-        if src.size == 0 or native.is_constant(src, 1):
+        if src.size == 0 or native.is_constant(src, 1) or not has_repeats(src, self.repeats):
             return None
         frame = np.frombuffer(_contexts.compressor(self.level).compress(src.data), np.uint8)
         return Encoded(varint(frame.size), (frame,))

@@ -11,6 +11,7 @@ import numpy as np
 from pennyweight import native
 from pennyweight.errors import CorruptError, UsageError
 from pennyweight.stages.protocol import Encoded, Side, Stream, StreamSpec, check_parts
+from pennyweight.stages.repeats import has_repeats, repeats_of
 from pennyweight.types import Fidelity
 
 MIN_WIDTH, MAX_WIDTH = 2, 16
@@ -18,7 +19,7 @@ MIN_WIDTH, MAX_WIDTH = 2, 16
 
 @dataclass(frozen=True)
 class BytePlane:
-    """width: bytes of an element, 2 to 16. Follows from the stream unless the plan writes it."""
+    """width: bytes of an element, 2 to 16; follows from the stream unless the plan writes it. repeats: see zstd.md."""
 
     id: ClassVar[int] = 2
     name: ClassVar[str] = "byteplane"
@@ -26,6 +27,7 @@ class BytePlane:
     fidelity: ClassVar[Fidelity] = Fidelity.LOSSLESS
 
     width: int
+    repeats: int = 0
 
     @property
     def outputs(self) -> Mapping[str, StreamSpec]:
@@ -34,14 +36,13 @@ class BytePlane:
     @classmethod
     def bind(cls, spec: StreamSpec, params: Mapping[str, int]) -> Self:
         width = params.get("width", spec.width)
-        if params.keys() - {"width"}:
-            raise UsageError(f"{cls.name} takes one parameter, width")
+        repeats = repeats_of(cls.name, params, "width")
         if not MIN_WIDTH <= width <= MAX_WIDTH:
             raise UsageError(f"{cls.name} needs elements of {MIN_WIDTH} to {MAX_WIDTH} bytes, not {width}")
-        return cls(width)
+        return cls(width, repeats)
 
     def encode(self, src: Stream) -> Encoded | None:
-        if src.size % self.width:
+        if src.size % self.width or not has_repeats(src, self.repeats):
             return None
         planes = native.byteplane_split(src, self.width).reshape(self.width, -1)
         return Encoded(bytes((self.width,)), tuple(planes))

@@ -99,6 +99,30 @@ def test_the_first_of_equal_alternatives_wins() -> None:
     assert encode_frame([children], _stream(bytes(90))).tobytes() == b"\2\1\2" + b"\5\1\3two" + b"\1\3one"
 
 
+def test_alternatives_with_a_price() -> None:
+    rng = np.random.default_rng(5)
+    skewed = rng.choice(8, 40_000, p=[0.5] + 7 * [0.5 / 7]).astype(np.uint8)
+    repeated = np.resize(rng.integers(0, 8, 100, np.uint8), 40_000)
+    for stream, best in ((skewed, "rans"), (repeated, "zstd")):
+        assert _chosen("zstd | rans", stream.tobytes()) == _chosen("rans | zstd", stream.tobytes()) == best
+    noise = rng.integers(0, 256, 40_000).astype(np.uint8)
+    planes = np.stack([skewed, noise, repeated, np.zeros(40_000, np.uint8)], axis=1).tobytes()
+    text = "byteplane(*: rans | zstd) | zstd"
+    assert _chosen(text, planes, DType.I32) == "byteplane(rans, store, zstd, constant)"
+    assert _decode(_encode(text, planes, DType.I32), len(planes)) == planes
+
+
+@slow
+@given(st.data())
+def test_alternatives_are_about_as_small_as_the_smallest(data: st.DataObject) -> None:
+    block = data.draw(float_streams(DType.F16, max_weights=3000).filter(len)).tobytes()
+    texts = ["palette(indices: rans)", "byteplane(*: rans)", "floatfields[bits=5](*: rans)", "zstd"]
+    smallest = min(len(_encode(text, block, DType.F16)) for text in texts)
+    frame = _encode(" | ".join(texts), block, DType.F16)
+    assert smallest <= len(frame) <= 1.01 * smallest + 48
+    assert _decode(frame, len(block)) == block
+
+
 def test_alternatives_that_do_not_pay() -> None:
     noise = np.random.default_rng(4).integers(0, 256, 4096, np.uint8).tobytes()
     assert _chosen("huffman | zstd", noise) == "store"

@@ -75,7 +75,7 @@ def test_text_round_trips(text: str, canonical: str | None) -> None:
         ("zstd[level=x]", "a number expected"),
         ("zstd[level=9999999999]", "a number expected"),
         ("zstd[level=3, level=3]", "written twice"),
-        ("zstd[fast=1]", "one parameter, level"),
+        ("zstd[fast=1]", "the parameters level and repeats"),
         ("constant[width=2]", "takes no parameters"),
         ("floatfields(exponent: rans)", "one parameter, bits"),
         ("floatfields[bits=3]", "4, 5 or 16"),

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import spec_choices
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pennyweight import native
 from pennyweight.errors import CorruptError, UsageError
 from pennyweight.stages.entropy.huffman import Huffman
 from pennyweight.stages.entropy.rans import Rans
 from pennyweight.stages.entropy.zstd import Zstd
 from pennyweight.stages.protocol import Stage, Stream, StreamSpec
+from pennyweight.stages.split.byteplane import BytePlane
 from pennyweight.stages.wire import varint
 from pennyweight.testing import byte_streams, check_stage
 
@@ -62,6 +66,91 @@ def test_rans_declines_noise(n: int, bits: int, symbol_bits: int) -> None:
     hidden = rng.integers(0, 1 << symbol_bits, n).astype(np.uint8)
     hidden[np.arange(n) % 512 >= 64] = 0
     assert (Rans(bits).encode(hidden) is None) == rans_declines(hidden, bits) == (bits == 8 and n >= 16_384)
+
+
+def log2_4096(c: int) -> int:
+    log = c.bit_length() - 1
+    x = (c << 31) >> log
+    for _ in range(12):
+        x = x * x >> 31
+        log = 2 * log + (x >> 32)
+        x >>= x >> 32
+    return log
+
+
+def test_log2_4096() -> None:
+    for c in [*range(1, 300), 4095, 4096, 4097, 2**21 - 1, 2**32 - 1]:
+        assert 0 <= 4096 * math.log2(c) - log2_4096(c) < 1.01
+
+
+@pytest.mark.parametrize("n", [1, 2, 300, 16_383, 16_384, 70_001, 262_144])
+@pytest.mark.parametrize("bits", [4, 5, 8])
+def test_rans_price(n: int, bits: int) -> None:
+    """As the page says, and near what encoding takes."""
+    rng = np.random.default_rng(n)
+    for spread in (0.3, 1.0, 2.0, 8.0, 1000.0):
+        stream = (np.abs(rng.normal(0, spread, n)).astype(np.int64) % (1 << bits)).astype(np.uint8)
+        price, encoded = Rans(bits).price(stream), Rans(bits).encode(stream)
+        assert (price is None) == (encoded is None)
+        if price is None or encoded is None:
+            continue
+        counts = np.bincount(stream, minlength=1 << bits).tolist()
+        f = spec_choices.rans_frequencies(stream.tobytes(), bits)
+        spent = sum(c * (12 * 4096 - log2_4096(f)) for c, f in zip(counts, f, strict=True) if c)
+        n_words = (encoded.parts[0].size - 128) // 2
+        frequencies = len(encoded.header) - 1 - len(varint(n_words))
+        assert price == frequencies + 128 + max(0, spent // 32768 - 32)
+        assert abs(price - len(encoded.header) - encoded.parts[0].size) <= 48
+    assert Rans(bits).price(np.zeros(n, np.uint8)) is None
+    assert Rans(bits).price(np.empty(0, np.uint8)) is None
+
+
+def repeats_percent(stream: Stream) -> int:
+    """From the text of zstd.md."""
+    latest: dict[int, int] = {}
+    looked_at = repeated = 0
+    for word in stream[: stream.size // 8 * 8].view("<u8").tolist():
+        h = word * 0x9E3779B97F4A7C15 % 2**64
+        if h < 2**60:
+            looked_at += 1
+            repeated += latest.get(h >> 46, 0) == word
+            latest[h >> 46] = word
+    return 100 * repeated // looked_at if looked_at else 0
+
+
+def test_zstd_that_waits_for_repeats() -> None:
+    rng = np.random.default_rng(5)
+    noise = rng.integers(0, 256, 1 << 18).astype(np.uint8)
+    fresh = rng.integers(0, 256, (1 << 18) - 80_000).astype(np.uint8)
+    streams = {
+        "noise": noise,
+        "twice": np.concatenate([noise, noise]),
+        "some": np.concatenate([noise, noise[:80_000], fresh]),
+        "not aligned": np.concatenate([noise, noise[:1], noise]),
+        "far": np.concatenate([noise, rng.integers(0, 256, 1 << 23).astype(np.uint8), noise]),
+        "zeros": np.where(np.arange(1 << 16) % 64 < 48, 0, noise[: 1 << 16]).astype(np.uint8),
+        "short": noise[: (1 << 16) - 1],
+        "judged": noise[: 1 << 16],
+    }
+    percents = {name: repeats_percent(stream) for name, stream in streams.items()}
+    assert percents["noise"] == percents["not aligned"] == 0
+    assert 40 <= percents["twice"] <= 50 < 90 <= percents["zeros"]
+    assert 1 <= percents["some"] <= 20
+    for name, stream in streams.items():
+        assert native.repeats_percent(stream) == percents[name], name
+        for stage in (Zstd(1, percents[name] + 1), Zstd(1, percents[name]), BytePlane(2, percents[name] + 1)):
+            whole = stream[: stream.size // 2 * 2]
+            tried = stage.repeats == percents[name] or whole.size < 1 << 16
+            assert (stage.encode(whole) is not None) == tried, name
+    assert native.repeats_percent(noise[:7]) == 0
+
+
+@pytest.mark.parametrize("stage", [Zstd, BytePlane])
+def test_the_parameter_repeats(stage: type[Zstd | BytePlane]) -> None:
+    assert stage.bind(StreamSpec(width=2), {"repeats": 100}).repeats == 100
+    for params in ({"repeats": 101}, {"repeat": 1}):
+        with pytest.raises(UsageError, match=stage.name):
+            stage.bind(StreamSpec(width=2), params)
 
 
 @slow

@@ -22,4 +22,7 @@ uint32_t largest_symbol_bits(const uint32_t counts[256]);
 // Counts of the bytes that rans.md looks at in a stream of n: the first 64 of each 512, or all of a short one.
 void sample_counts(const uint8_t* src, size_t n, uint32_t counts[256]);
 
+// Of the aligned 8-byte words that zstd.md looks at in a stream of n bytes, how many came before, in percent, rounded down.
+uint32_t repeats_percent(const uint8_t* src, size_t n);
+
 }  // namespace pennyweight

@@ -34,6 +34,9 @@ bool in_alphabet(const uint8_t* symbols, size_t n, uint32_t bits);
 // The frequencies of n symbols, all in the alphabet. False where the page declines them: fewer than two that are distinct, or nearly noise.
 bool choose_frequencies(const uint8_t* symbols, size_t n, uint32_t bits, uint16_t* frequency);
 
+// Bytes of their header and of the part, within a few dozen: what alternatives are compared by. False where choose_frequencies is.
+bool rans_price(const uint8_t* symbols, size_t n, uint32_t bits, size_t* bytes);
+
 // Builds the buckets. False if the frequencies do not add up to 4096 or one of them does not fit in 12 bits.
 bool build_rans_table(const uint16_t* frequency, uint32_t bits, RansTable* table);
 

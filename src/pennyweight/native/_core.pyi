@@ -27,6 +27,9 @@ def equal(a: Buffer, b: Buffer) -> bool:
 def is_constant(src: Buffer, width: int) -> bool:
     """Whether src, not empty, is one element of width bytes repeated."""
 
+def repeats_percent(src: Buffer) -> int:
+    """How many of the words that zstd.md looks at came before, in percent."""
+
 def byteplane_split(src: Buffer, width: int) -> U8:
     """(n,) -> (n,): plane 0, plane 1, ... one after the other."""
 
@@ -61,6 +64,9 @@ def palette_split(src: Buffer, width: int) -> tuple[U8, U8] | None:
 def palette_merge(values: Buffer, width: int, indices: Buffer, out: Buffer) -> bool: ...
 def rans_encode(symbols: Buffer, bits: int) -> tuple[bytes, U8] | None:
     """(frequencies as in the header; states and words) of symbols below 2 ** bits, or None where rans.md declines them. bits: 4, 5 or 8."""
+
+def rans_price(symbols: Buffer, bits: int) -> int | None:
+    """Bytes that header and payload would take, within a few dozen; None where rans_encode gives None."""
 
 def rans_decode(frequencies: bytes, payload: Buffer, bits: int, out: Buffer) -> bool:
     """bits: 4, 5 or 8."""
