@@ -18,6 +18,7 @@ const Kernels& scalar_kernels() {
                                        scalar::rans_decode,
                                        scalar::decode_float,
                                        scalar::scales_decode,
+                                       scalar::scales_symbols,
                                        scalar::scales_encode,
                                        scalar::scales_top,
                                        scalar::scales_sum,

@@ -58,7 +58,9 @@ struct Kernels {
     void (*decode_float)(FloatBlock* blocks, size_t n_blocks, bool stream);
 
     bool (*scales_decode)(const ScalesTable& table, const ScalesBlock& block);
-    // Codes n symbols as scales_symbols makes them; as rans_encode. Room for the next multiple of 128 symbols may be read.
+    // Symbols of n keys of these levels, phase << (4 + m) | symbol; returns how many keys escape.
+    uint32_t (*scales_symbols)(const uint8_t* keys, const int16_t* levels, size_t n, uint32_t mantissa_bits, uint16_t* symbols);
+    // Codes n of them; as rans_encode.
     void (*scales_encode)(const ScalesEncodeTable& table, const uint16_t* symbols, size_t n, uint8_t* states, uint8_t* words_end,
                           size_t* n_words);
     // For the page's mean magnitude, over n keys with a column scale each (nullptr: 0): the largest e', and with that as X the sum.

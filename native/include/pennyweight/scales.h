@@ -53,7 +53,7 @@ struct ScalesEncodeTable {
         uint32_t frequency;
     };
     Entry entries[kPhases * kMaxScalesAlphabet];
-    uint16_t slots[kPhases * kScalesSlots];
+    uint16_t slots[kPhases * kScalesSlots + 1];  // the last is room for a load of two
 };
 // frequencies: of a table that build_scales_table took.
 void build_scales_encode_table(const ScalesTable& table, const uint8_t* frequencies, ScalesEncodeTable* encode);

@@ -60,7 +60,7 @@ void scales_row_levels(const Kernels& kernels, const ScalesPlace& place, const u
 }
 
 bool scales_symbols(const Kernels& kernels, const ScalesPlace& place, const uint8_t* keys, uint16_t* levels, ScalesSymbols* made) {
-    const uint32_t m = place.mantissa_bits, bits = 4 + m, t_mask = (1u << m) - 1;
+    const uint32_t m = place.mantissa_bits;
     const size_t n = place.n, n_rows = scales_rows(place);
     scales_row_levels(kernels, place, keys, levels);
     uint32_t lowest = UINT16_MAX, highest = 0;
@@ -87,14 +87,7 @@ bool scales_symbols(const Kernels& kernels, const ScalesPlace& place, const uint
         const uint8_t* src = keys + 2 * done;
         uint16_t* out = made->symbols + done;
         scalar::scales_levels(walk, made->base, made->rows, chunk, level);
-        uint32_t escapes = 0;
-        for (size_t i = 0; i < chunk; ++i) {
-            const int32_t key = load_le<uint16_t>(src + 2 * i), L = level[i];
-            int32_t r = (key >> m) - (L >> 3) + static_cast<int32_t>(kReferencePlace);
-            r = r < 0 ? 0 : r > 15 ? 15 : r;
-            escapes += static_cast<uint32_t>(r == 0) + static_cast<uint32_t>(r == 15);
-            out[i] = static_cast<uint16_t>((L & 7) << bits | r << m | (key & static_cast<int32_t>(t_mask)));
-        }
+        uint32_t escapes = kernels.scales_symbols(src, level, chunk, m, out);
         n_escapes += escapes;
         if (n_escapes > n / kKeysPerEscape) return false;
         for (size_t i = 0; escapes > 0 && i < chunk; ++i) {
@@ -114,6 +107,10 @@ bool scales_symbols(const Kernels& kernels, const ScalesPlace& place, const uint
 }
 
 namespace scalar {
+
+namespace plain {
+#include "scales_loops-inl.h"
+}
 
 int32_t scales_top(const uint8_t* keys, const int8_t* columns, size_t n, uint32_t mantissa_bits) {
     int32_t top = INT32_MIN;
@@ -138,27 +135,36 @@ uint64_t scales_sum(const uint8_t* keys, const int8_t* columns, size_t n, uint32
     return sum;
 }
 
+uint32_t scales_symbols(const uint8_t* keys, const int16_t* levels, size_t n, uint32_t mantissa_bits, uint16_t* symbols) {
+    return plain::scales_symbols(keys, levels, n, mantissa_bits, symbols);
+}
+
+void scales_encode_group(const ScalesEncodeTable& table, const uint16_t* group, size_t n, uint32_t* x, uint8_t** words) {
+    uint8_t* at = *words;
+    for (uint32_t t = 4; t-- > 0;) {
+        for (uint32_t l = kLanes; l-- > 0;) {
+            if (4 * l + t >= n) continue;
+            const ScalesEncodeTable::Entry& entry = table.entries[group[4 * l + t]];
+            const uint32_t spill = x[l] >= entry.frequency << 18;  // as arithmetic: no branch predictor can guess it
+            store_le(at - 2, static_cast<uint16_t>(x[l]));
+            at -= 2 * spill;
+            const uint32_t state = x[l] >> (16 * spill);
+            // state < 2^18 f, so the product stays below 2^64: see reciprocal.
+            const uint32_t q = static_cast<uint32_t>(uint64_t{state} * entry.reciprocal >> 46);
+            x[l] = (q << kScalesSlotBits) + table.slots[entry.start + (state - q * entry.frequency)];
+        }
+    }
+    *words = at;
+}
+
 void scales_encode(const ScalesEncodeTable& table, const uint16_t* symbols, size_t n, uint8_t* states, uint8_t* words_end,
                    size_t* n_words) {
     uint32_t x[kLanes];
     for (uint32_t& state : x) state = kLowerBound;
     uint8_t* words = words_end;
     for (size_t g = (n + kGroup - 1) / kGroup; g-- > 0;) {
-        const uint16_t* group = symbols + g * kGroup;
         const size_t left = n - g * kGroup;
-        for (uint32_t t = 4; t-- > 0;) {
-            for (uint32_t l = kLanes; l-- > 0;) {
-                if (4 * l + t >= left) continue;
-                const ScalesEncodeTable::Entry& entry = table.entries[group[4 * l + t]];
-                const uint32_t spill = x[l] >= entry.frequency << 18;  // as arithmetic: no branch predictor can guess it
-                store_le(words - 2, static_cast<uint16_t>(x[l]));
-                words -= 2 * spill;
-                const uint32_t state = x[l] >> (16 * spill);
-                // state < 2^18 f, so the product stays below 2^64: see reciprocal.
-                const uint32_t q = static_cast<uint32_t>(uint64_t{state} * entry.reciprocal >> 46);
-                x[l] = (q << kScalesSlotBits) + table.slots[entry.start + (state - q * entry.frequency)];
-            }
-        }
+        scales_encode_group(table, symbols + g * kGroup, left < kGroup ? left : kGroup, x, &words);
     }
     for (uint32_t l = 0; l < kLanes; ++l) store_le(states + 4 * l, x[l]);
     *n_words = static_cast<size_t>(words_end - words) / 2;

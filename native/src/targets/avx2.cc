@@ -10,7 +10,8 @@ namespace pennyweight {
 
 namespace avx2 {
 #include "../scalar/float_keys-inl.h"
-}
+#include "../scalar/scales_loops-inl.h"
+}  // namespace avx2
 
 const Kernels* avx2_kernels() {
     static constexpr Kernels kTable = {"avx2",
@@ -20,7 +21,8 @@ const Kernels* avx2_kernels() {
                                        avx2::rans_decode,
                                        avx2::decode_float,
                                        avx2::scales_decode,
-                                       scalar::scales_encode,
+                                       avx2::scales_symbols,
+                                       avx2::scales_encode,
                                        avx2::scales_top,
                                        avx2::scales_sum,
                                        avx2::byteplane_split,

@@ -10,7 +10,8 @@ namespace pennyweight {
 
 namespace avx512 {
 #include "../scalar/float_keys-inl.h"
-}
+#include "../scalar/scales_loops-inl.h"
+}  // namespace avx512
 
 const Kernels* avx512_kernels() {
     static constexpr Kernels kTable = {"avx512",
@@ -20,6 +21,7 @@ const Kernels* avx512_kernels() {
                                        avx512::rans_decode,
                                        avx512::decode_float,
                                        avx512::scales_decode,
+                                       avx512::scales_symbols,
                                        scalar::scales_encode,
                                        avx512::scales_top,
                                        avx512::scales_sum,
