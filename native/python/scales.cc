@@ -23,43 +23,48 @@ struct Geometry {
     ScalesPlace place;
 };
 
-nb::object scales_encode_py(nb::handle keys, nb::handle tables, uint32_t m, uint64_t first, uint64_t d, uint64_t S, uint64_t g,
+// Tables as the encoder needs them: they cost as much as encoding some ten thousand keys, so they are made once for a tensor.
+struct ScalesCoder {
+    ScalesCoder(nb::handle tables, uint32_t mantissa_bits) : m(mantissa_bits) {
+        Buffer frequencies(tables);
+        require(m <= kMaxKeyMantissa && frequencies.size() == 2 * scales_frequencies(m), "sizes do not fit");
+        auto table = std::make_unique<ScalesTable>();
+        require(build_scales_table(frequencies.data(), m, table.get()), "no such tables");
+        build_scales_encode_table(*table, frequencies.data(), &encode);
+    }
+    uint32_t m;
+    ScalesEncodeTable encode;
+};
+
+nb::object scales_encode_py(nb::handle keys, const ScalesCoder& coder, uint64_t first, uint64_t d, uint64_t S, uint64_t g,
                             const nb::object& columns) {
-    Buffer in(keys), frequencies(tables);
+    Buffer in(keys);
     require(in.size() % 2 == 0, "a key has two bytes");
     const size_t n = in.size() / 2;
-    const Geometry geometry(m, first, d, S, g, columns, n);
-    require(frequencies.size() == 2 * scales_frequencies(m), "sizes do not fit");
+    const Geometry geometry(coder.m, first, d, S, g, columns, n);
     const size_t n_rows = scales_rows(geometry.place);
     Bytes rows = allocate(n_rows), escapes = allocate(n), payload;
     ScalesSymbols made{0, rows.get(), nullptr, escapes.get(), 0};
     size_t payload_bytes = 0;
-    bool valid, coded = false;
+    bool coded;
     {
         nb::gil_scoped_release release;
-        auto table = std::make_unique<ScalesTable>();
-        std::unique_ptr<ScalesEncodeTable> encode(new ScalesEncodeTable);
         std::unique_ptr<uint16_t[]> symbols(new uint16_t[n + kGroup]), levels(new uint16_t[n_rows]);
         made.symbols = symbols.get();
-        valid = build_scales_table(frequencies.data(), m, table.get());
-        if (valid) {
-            build_scales_encode_table(*table, frequencies.data(), encode.get());
-            coded = scales_symbols(kernels(), geometry.place, in.data(), levels.get(), &made);
-        }
-        for (size_t i = 0; coded && i < n; ++i) coded = encode->entries[symbols[i]].frequency != 0;
+        coded = scales_symbols(kernels(), geometry.place, in.data(), levels.get(), &made);
+        for (size_t i = 0; coded && i < n; ++i) coded = coder.encode.entries[symbols[i]].frequency != 0;
         if (coded) {
             const size_t room = 2 * n + 256;
             Bytes words = allocate(room);
             uint8_t states[kStateBytes];
             size_t n_words = 0;
-            kernels().scales_encode(*encode, symbols.get(), n, states, words.get() + room, &n_words);
+            kernels().scales_encode(coder.encode, symbols.get(), n, states, words.get() + room, &n_words);
             payload_bytes = kStateBytes + 2 * n_words;
             payload = allocate(payload_bytes);
             std::memcpy(payload.get(), states, kStateBytes);
             std::memcpy(payload.get() + kStateBytes, words.get() + room - 2 * n_words, 2 * n_words);
         }
     }
-    require(valid, "no such tables");
     if (!coded) return nb::none();
     return nb::make_tuple(made.base, to_array(std::move(rows), n_rows), to_array(std::move(escapes), made.n_escape_bytes),
                           to_array(std::move(payload), payload_bytes));
@@ -131,8 +136,9 @@ size_t scales_rows_py(uint64_t first, uint64_t d, uint64_t S, size_t n) {
 }  // namespace
 
 void bind_scales(nb::module_& m) {
-    m.def("scales_encode", &scales_encode_py, nb::arg("keys"), nb::arg("tables"), nb::arg("mantissa_bits"), nb::arg("first"), nb::arg("d"),
-          nb::arg("s"), nb::arg("g"), nb::arg("columns").none());
+    nb::class_<ScalesCoder>(m, "ScalesCoder").def(nb::init<nb::handle, uint32_t>(), nb::arg("tables"), nb::arg("mantissa_bits"));
+    m.def("scales_encode", &scales_encode_py, nb::arg("keys"), nb::arg("coder"), nb::arg("first"), nb::arg("d"), nb::arg("s"), nb::arg("g"),
+          nb::arg("columns").none());
     m.def("scales_decode", &scales_decode_py, nb::arg("tables"), nb::arg("mantissa_bits"), nb::arg("first"), nb::arg("d"), nb::arg("s"),
           nb::arg("g"), nb::arg("columns").none(), nb::arg("base"), nb::arg("rows"), nb::arg("escapes"), nb::arg("payload"),
           nb::arg("out"));

@@ -22,6 +22,7 @@ const Kernels& scalar_kernels() {
                                        scalar::scales_encode,
                                        scalar::scales_top,
                                        scalar::scales_sum,
+                                       scalar::scales_columns,
                                        byteplane_split,
                                        byteplane_merge,
                                        scalar::split_keys,

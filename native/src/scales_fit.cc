@@ -7,7 +7,8 @@ namespace pennyweight {
 
 namespace {
 
-constexpr uint64_t kFraction[8] = {32768, 30048, 27554, 25268, 23170, 21247, 19484, 17867};
+constexpr size_t kRoom = 64;
+constexpr uint32_t kFraction[8] = {32768, 30048, 27554, 25268, 23170, 21247, 19484, 17867};
 
 // Calls each(column group, keys, number, level) for the runs of keys that share both scales.
 template <typename Each>
@@ -27,8 +28,9 @@ void walk_runs(const ScalesPlace& place, const uint8_t* keys, const uint16_t* le
 }
 
 // Mean magnitude of each column group after the row scales are taken off; its levels, centred, become the column scales.
-void fit_columns(const ScalesPlace& place, const uint8_t* keys, const uint16_t* levels, int8_t* columns, uint64_t* sums) {
-    const uint32_t m = place.mantissa_bits, t_mask = (1u << m) - 1;
+void fit_columns(const Kernels& kernels, const ScalesPlace& place, const uint8_t* keys, const uint16_t* levels, int8_t* columns,
+                 uint64_t* sums) {
+    const uint32_t m = place.mantissa_bits;
     const size_t n_columns = static_cast<size_t>((place.d + place.g - 1) / place.g), n_rows = static_cast<size_t>(place.n / place.d);
     int32_t top = INT32_MIN;
     walk_runs(place, keys, levels, [&](size_t, const uint8_t* src, size_t n, int32_t level) {
@@ -38,14 +40,16 @@ void fit_columns(const ScalesPlace& place, const uint8_t* keys, const uint16_t* 
         top = e > top ? e : top;
     });
     for (size_t c = 0; c < n_columns; ++c) sums[c] = 0;
-    const size_t step = place.g == 1 ? 1 : 0;
     walk_runs(place, keys, levels, [&](size_t group, const uint8_t* src, size_t n, int32_t level) {
-        const uint64_t fraction = kFraction[level & 7] << (23 - m);
         const int32_t above = top + (level >> 3);
-        uint64_t* to = sums + group;
-        for (size_t i = 0; i < n; ++i, to += step) {
-            const uint32_t key = load_le<uint16_t>(src + 2 * i), shift = static_cast<uint32_t>(above - static_cast<int32_t>(key >> m));
-            *to += shift > 63 ? 0 : ((2u << m | 2 * (key & t_mask) | 1u) * fraction) >> shift;
+        if (place.g == 1) {
+            kernels.scales_columns(src, n, m, kFraction[level & 7], above, sums + group);
+            return;
+        }
+        for (size_t i = 0; i < n; i += kRoom) {
+            uint64_t room[kRoom] = {};
+            kernels.scales_columns(src + 2 * i, n - i < kRoom ? n - i : kRoom, m, kFraction[level & 7], above, room);
+            for (const uint64_t sum : room) sums[group] += sum;
         }
     });
     int64_t total = 0;
@@ -70,7 +74,7 @@ int64_t scales_fit(const Kernels& kernels, const ScalesPlace& sample, const uint
     place.columns = nullptr;
     scales_row_levels(kernels, place, keys, levels);
     for (int round = 0; columns != nullptr && round < rounds; ++round) {
-        fit_columns(place, keys, levels, columns, sums);
+        fit_columns(kernels, place, keys, levels, columns, sums);
         place.columns = columns;
         scales_row_levels(kernels, place, keys, levels);
     }

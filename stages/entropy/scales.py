@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
@@ -83,7 +84,7 @@ class Scales:
         if model is None or not src.size or src.size % 2 or self.first + src.size // 2 >= MAX_POSITION:
             return None
         d, s, g = model.geometry.d, model.geometry.s, model.geometry.g
-        coded = native.scales_encode(src, model.tables, self.mantissa_bits, self.first, d, s, g, model.columns)
+        coded = native.scales_encode(src, _coder(model.tables, self.mantissa_bits), self.first, d, s, g, model.columns)
         if coded is None:
             return None
         base, rows, escapes, payload = coded
@@ -123,6 +124,11 @@ class Scales:
                 raise CorruptError(f"scales: {geometry.n_columns} column scales do not fit their side frame")
         sizes = (native.scales_rows(first, d, s, n), n_escape_bytes, STATES_BYTES + 2 * n_words)
         return ScalesDecoder(header[0], first, geometry, base, tables, columns, sizes)
+
+
+@functools.lru_cache(maxsize=8)  # a file has up to four tables for each mantissa_bits
+def _coder(tables: bytes, mantissa_bits: int) -> native.ScalesCoder:
+    return native.ScalesCoder(tables, mantissa_bits)
 
 
 def _side(side: Side, number: int) -> Stream:

@@ -67,6 +67,9 @@ struct Kernels {
     int32_t (*scales_top)(const uint8_t* keys, const int8_t* columns, size_t n, uint32_t mantissa_bits);
     uint64_t (*scales_sum)(const uint8_t* keys, const int8_t* columns, size_t n, uint32_t mantissa_bits, int32_t top);
 
+    // For training: adds to sums[i] the magnitude of key i, in units of fraction << 20 at an exponent field of `above`.
+    void (*scales_columns)(const uint8_t* keys, size_t n, uint32_t mantissa_bits, uint32_t fraction, int32_t above, uint64_t* sums);
+
     void (*byteplane_split)(const uint8_t* src, size_t n_bytes, size_t width, uint8_t* dst);
     void (*byteplane_merge)(const uint8_t* planes, size_t n_bytes, size_t width, uint8_t* dst);
 

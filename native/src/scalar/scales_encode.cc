@@ -139,6 +139,10 @@ uint32_t scales_symbols(const uint8_t* keys, const int16_t* levels, size_t n, ui
     return plain::scales_symbols(keys, levels, n, mantissa_bits, symbols);
 }
 
+void scales_columns(const uint8_t* keys, size_t n, uint32_t mantissa_bits, uint32_t fraction, int32_t above, uint64_t* sums) {
+    plain::scales_columns(keys, n, mantissa_bits, fraction, above, sums);
+}
+
 void scales_encode_group(const ScalesEncodeTable& table, const uint16_t* group, size_t n, uint32_t* x, uint8_t** words) {
     uint8_t* at = *words;
     for (uint32_t t = 4; t-- > 0;) {

@@ -25,6 +25,7 @@ const Kernels* avx2_kernels() {
                                        avx2::scales_encode,
                                        avx2::scales_top,
                                        avx2::scales_sum,
+                                       avx2::scales_columns,
                                        avx2::byteplane_split,
                                        avx2::byteplane_merge,
                                        avx2::split_keys,

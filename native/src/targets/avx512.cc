@@ -25,6 +25,7 @@ const Kernels* avx512_kernels() {
                                        scalar::scales_encode,
                                        avx512::scales_top,
                                        avx512::scales_sum,
+                                       avx512::scales_columns,
                                        avx512::byteplane_split,
                                        avx512::byteplane_merge,
                                        avx512::split_keys,

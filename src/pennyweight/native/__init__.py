@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pennyweight.native._core import (
+    ScalesCoder,
     bitpack_pack,
     bitpack_part_bytes,
     bitpack_unpack,
@@ -33,6 +34,7 @@ from pennyweight.native._core import (
 )
 
 __all__ = [
+    "ScalesCoder",
     "bitpack_pack",
     "bitpack_part_bytes",
     "bitpack_unpack",

@@ -94,10 +94,15 @@ def decode_blocks(
     With stream, writes go around the cache: faster for outputs that are larger than it and not read soon.
     """
 
+class ScalesCoder:
+    """The tables of scales.md as its encoder needs them. Read only, for any number of threads."""
+
+    def __init__(self, tables: Buffer, mantissa_bits: int) -> None:
+        """tables: 8 phases of 2 ** (4 + mantissa_bits) u16 frequencies. ValueError if they are none."""
+
 def scales_encode(
     keys: Buffer,
-    tables: Buffer,
-    mantissa_bits: int,
+    coder: ScalesCoder,
     first: int,
     d: int,
     s: int,
@@ -106,7 +111,7 @@ def scales_encode(
 ) -> tuple[int, U8, U8, U8] | None:
     """(base, row scales, escapes, states and words) of u16 keys, or None where scales.md declines.
 
-    tables: 8 phases of 2 ** (4 + mantissa_bits) u16 frequencies. columns: i8, ceil(d / g) of them.
+    columns: i8, ceil(d / g) of them.
     """
 
 def scales_decode(
