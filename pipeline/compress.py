@@ -30,13 +30,10 @@ from pennyweight.pipeline.plan import Plan, parse
 from pennyweight.pipeline.policy import Plans, Preset, plan_texts
 from pennyweight.pipeline.report import Converted
 from pennyweight.pipeline.sources import Segment, SourceMap, TensorRange, find_source, opaque
-from pennyweight.pipeline.training import Training, train
+from pennyweight.pipeline.training import TRAINED, Training, train
 from pennyweight.pipeline.window import Buffers, FollowUps, Stream, in_order, tasks_ahead, worker_pool
 from pennyweight.stages.protocol import Side
 from pennyweight.types import DType, Fidelity
-
-_TRAINED: Final = "scales"
-"""The stage that learns from the whole file before any of it is encoded."""
 
 _SIDE_PLANS: Final = (parse("zstd | rans | byteplane[width=2](*: zstd | rans)", None),)
 
@@ -137,7 +134,7 @@ class _Encoding:
         self._src, self._segments, self._plans = src, segments, plans
         used = (plan for kind in set(map(_dtype, segments)) for plan in plans[kind])
         self._training: Training | None = None
-        if any(stage.name == _TRAINED for plan in used for stage in plan.stages):
+        if any(isinstance(stage, TRAINED) for plan in used for stage in plan.stages):
             with worker_pool(threads) as pool:
                 ordered = partial(in_order, pool, depth=tasks_ahead(threads))
                 self._training = train(src, segments, plans, map=ordered)

@@ -9,7 +9,7 @@ by their own counts, there is no lesson.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from operator import mul
 from typing import Final, NamedTuple
@@ -21,7 +21,9 @@ from pennyweight import native
 from pennyweight.pipeline.files import Reader
 from pennyweight.pipeline.sources import TensorRange
 from pennyweight.pipeline.tables import ONE, price
-from pennyweight.stages.entropy.scales import Geometry, Scales
+from pennyweight.stages.entropy.linear_predictor import LinearPredictor
+from pennyweight.stages.entropy.scales import Scales
+from pennyweight.stages.matrix import Geometry
 from pennyweight.stages.protocol import Stage, Stream
 
 MIN_KEYS: Final = 2**14
@@ -35,32 +37,47 @@ _ROWS: Final = 256  # of a sample: a column scale is the mean of so many keys
 _TRIAL_KEYS: Final = 2**14
 _TRIAL_ROWS: Final = 32
 _MIN_ROWS: Final = 16
-_MAX_ROW: Final = 2**17
+MAX_ROW: Final = 2**17
 _RUNS: Final = (64, 256, 1024)
 _ROW_EIGHTHS: Final = 20
-_COLUMN_BITS: Final = 3
+COLUMN_BITS: Final = 3
 _SHORT: Final = 8  # fewer keys share no scale
 _READ_BYTES: Final = 2**14  # at once, of neighbouring rows
 
 
 class Path(NamedTuple):
-    """How a stream comes to `scales`: the stages above it, from the root, and which output of each."""
+    """How a stream comes to a stage that is trained: the stages above it, from the root, and which output of each."""
 
-    stage: Scales
+    stage: Scales | LinearPredictor
     above: tuple[tuple[Stage, int], ...]
 
 
 class Job(NamedTuple):
-    """A tensor to learn from: its number among the segments, its offset in the file."""
+    """A tensor to learn from: its number among the segments, its offset in the file, elements to look at."""
 
     segment: int
     offset: int
     tensor: TensorRange
     path: Path
+    share: int
+
+
+class Sample(NamedTuple):
+    """Whole rows, spread evenly over a tensor.
+
+    keys: u16, as they reach the stage. n_keys: of the tensor. row, trailing: the longest trailing axes taken together,
+    and all products of them, in keys.
+    """
+
+    keys: Stream
+    n_keys: int
+    row: int
+    trailing: Sequence[int]
+    row_bytes: int
 
 
 class Lesson(NamedTuple):
-    """counts: (8, 2 ** (4 + mantissa_bits)), how often each symbol comes in each phase."""
+    """counts: (8, 2 ** (4 + mantissa_bits)), how often each symbol comes in each phase. cost: of the sample."""
 
     segment: int
     n_keys: int
@@ -68,26 +85,37 @@ class Lesson(NamedTuple):
     geometry: Geometry
     columns: bytes | None
     counts: NDArray[np.int64]
+    cost: int
 
 
-def learn(src: Reader, share: int, job: Job) -> Lesson | None:
-    """What a tensor's sample says, of about `share` elements or more; None where `scales` would gain nothing."""
-    m, tensor = job.path.stage.mantissa_bits, job.tensor
+def draw(src: Reader, job: Job, max_row: int = MAX_ROW) -> Sample | None:
+    """The sample of a tensor; None for one that is too small."""
+    tensor = job.tensor
     width = tensor.dtype.bits // 8
     n_elements = tensor.n_bytes // width
     products = set(accumulate(reversed(tensor.shape), mul))
-    trailing = sorted(d for d in products if 1 < d <= min(_MAX_ROW, n_elements // 2))
+    trailing = sorted(d for d in products if 1 < d <= min(max_row, n_elements // 2))
     row = max(trailing, default=min(_RUNS[-1], n_elements))
-    wanted = min(max(_ROWS * row, share, _MIN_SAMPLE), SAMPLE_KEYS - 1)
-    sample = _read(src, job, row * width, wanted * width)
-    keys = _stream(job.path, sample)
+    wanted = min(max(_ROWS * row, job.share, _MIN_SAMPLE), SAMPLE_KEYS - 1)
+    read = _read(src, job.offset, n_elements // row, row * width, wanted * width)
+    keys = _stream(job.path, read)
     if keys is None:
         return None
-    per_element = keys.size // 2 // (sample.size // width)
+    per_element = keys.size // 2 // (read.size // width)
     n_keys = n_elements * per_element
     if n_keys < MIN_KEYS:
         return None
-    geometry, with_columns = _choose(keys, m, row * per_element, [d * per_element for d in trailing], n_keys)
+    return Sample(keys, n_keys, row * per_element, [d * per_element for d in trailing], row * width)
+
+
+def learn(src: Reader, job: Job) -> Lesson | None:
+    """What a tensor's sample says of `scales`; None where they would gain nothing."""
+    sample = draw(src, job)
+    if sample is None:
+        return None
+    assert isinstance(job.path.stage, Scales)
+    m, keys, n_keys = job.path.stage.mantissa_bits, sample.keys, sample.n_keys
+    geometry, with_columns = choose_geometry(sample, m, sample.trailing)
     d, s, g = geometry.d, geometry.s, geometry.g
     whole = keys[: keys.size // (2 * d) * 2 * d]
     columns = native.scales_fit(whole, m, d, s, g, 2)[1] if with_columns else None
@@ -96,18 +124,29 @@ def learn(src: Reader, share: int, job: Job) -> Lesson | None:
         return None
     counts = counted[0].view("<u4").astype(np.int64).reshape(8, -1)
     plain = np.bincount(whole.view("<u2"))
-    side = 0 if columns is None else ONE * _COLUMN_BITS * columns.size * whole.size // (2 * n_keys)
+    side = 0 if columns is None else ONE * COLUMN_BITS * columns.size * whole.size // (2 * n_keys)
     # A count more than the keys have flatters, too
     side += ONE * (int(np.count_nonzero(counts)) - int(np.count_nonzero(plain)))
     spent = price(counts) + price(np.bincount(counted[1])) + 8 * ONE * counted[2] + side
     if spent >= price(plain):
         return None
-    return Lesson(job.segment, n_keys, m, geometry, None if columns is None else columns.tobytes(), counts)
+    return Lesson(job.segment, n_keys, m, geometry, None if columns is None else columns.tobytes(), counts, spent)
 
 
-def _read(src: Reader, job: Job, row_bytes: int, wanted: int) -> Stream:
+def draw_rows(src: Reader, job: Job, sample: Sample, wanted: int, chunk_keys: int) -> Iterator[Stream]:
+    """The keys of so many rows, spread evenly, in pieces of about chunk_keys. Those of the sample may be among them."""
+    n_rows = sample.n_keys // sample.row
+    n_chunks = max(1, -(-wanted * sample.row // chunk_keys))
+    for i in range(n_chunks):
+        first, last = n_rows * i // n_chunks, n_rows * (i + 1) // n_chunks
+        at = job.offset + first * sample.row_bytes
+        keys = _stream(job.path, _read(src, at, last - first, sample.row_bytes, wanted * sample.row_bytes // n_chunks))
+        if keys is not None:
+            yield keys
+
+
+def _read(src: Reader, offset: int, n_rows: int, row_bytes: int, wanted: int) -> Stream:
     """About `wanted` bytes of whole rows, or all of them."""
-    n_rows = job.tensor.n_bytes // row_bytes
     at_once = max(1, _READ_BYTES // row_bytes)
     n_reads = wanted // (at_once * row_bytes)
     if n_reads * at_once >= n_rows:
@@ -115,7 +154,7 @@ def _read(src: Reader, job: Job, row_bytes: int, wanted: int) -> Stream:
     out = np.empty(n_reads * at_once * row_bytes, np.uint8)
     for i, piece in enumerate(out.reshape(n_reads, -1)):
         first = (n_rows - at_once) * i // max(1, n_reads - 1)
-        src.pread_into(job.offset + first * row_bytes, piece.data)
+        src.pread_into(offset + first * row_bytes, piece.data)
     return out
 
 
@@ -129,8 +168,12 @@ def _stream(path: Path, stream: Stream) -> Stream | None:
     return stream
 
 
-def _choose(keys: Stream, m: int, row: int, trailing: Sequence[int], n_keys: int) -> tuple[Geometry, bool]:
-    """The cheapest geometry by a part of the sample, and whether it has column scales."""
+def choose_geometry(sample: Sample, m: int, axes: Sequence[int]) -> tuple[Geometry, bool]:
+    """The cheapest geometry by a part of the sample, and whether it has column scales.
+
+    m: mantissa bits of the keys, which have no sign. axes: what may be a row with column scales.
+    """
+    keys, n_keys, row, trailing, _ = sample
     rows = keys.reshape(-1, 2 * row)
     n_trial = min(len(rows), max(_TRIAL_ROWS, -(-_TRIAL_KEYS // row)))
     trial = np.ascontiguousarray(rows[np.arange(n_trial) * len(rows) // n_trial]).reshape(-1)
@@ -142,13 +185,11 @@ def _choose(keys: Stream, m: int, row: int, trailing: Sequence[int], n_keys: int
         # What a column scale seems to save by fitting the trial's noise, and what it will lose by fitting the sample's
         flattery = n_keys // (whole.size // 2) + 2 * n_keys // (keys.size // 2)
         return (
-            levels
-            + _ROW_EIGHTHS * -(-d // s) * (n_keys // d)
-            + (-(-d // g) * (8 * _COLUMN_BITS + flattery) if g else 0)
+            levels + _ROW_EIGHTHS * -(-d // s) * (n_keys // d) + (-(-d // g) * (8 * COLUMN_BITS + flattery) if g else 0)
         )
 
-    axes = [d for d in trailing if d >= _SHORT]
-    runs = [run for run in sorted({*_RUNS, *axes}) if run <= trial.size // 2]
+    axes = [d for d in axes if d >= _SHORT]
+    runs = [run for run in sorted({*_RUNS, *(d for d in trailing if d >= _SHORT)}) if run <= trial.size // 2]
     _, run = min((eighths(run, run, 0), run) for run in runs)
     alone = (eighths(run, run, 0), run, run, 0)
     tried = [

@@ -1,8 +1,10 @@
-"""What a file's tensors say of themselves, learned from samples before any block is encoded: models for `scales`.
+"""What a file's tensors say of themselves, learned from samples before any block is encoded: models for trained stages.
 
 For each tensor of 16,384 keys or more that a plan would give to `scales`, `sampling.learn` says which geometry, which
-column scales, and how often each symbol comes. The counts of all tensors make up to four sets of tables (`tables`).
-Whole numbers only, in a fixed order: every machine and every number of threads learns the same.
+column scales, and how often each symbol comes; where a plan has `linear_predictor`, `prediction.predict` says the same,
+and which predictor. Of a tensor's two lessons the cheaper one counts. The counts of all tensors make up to four sets of
+tables for each kind of symbols (`tables`). Whole numbers only, or a fixed order of operations: every machine and every
+number of threads learns the same.
 """
 
 from __future__ import annotations
@@ -14,27 +16,32 @@ from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pennyweight.pipeline.files import Reader
 from pennyweight.pipeline.plan import Plan
 from pennyweight.pipeline.policy import Plans
+from pennyweight.pipeline.prediction import Prediction, predict
 from pennyweight.pipeline.sampling import MIN_KEYS, SAMPLE_KEYS, Job, Lesson, Path, learn
 from pennyweight.pipeline.sources import Segment, TensorRange
 from pennyweight.pipeline.tables import choose_tables
+from pennyweight.stages.entropy.linear_predictor import LinearPredictor, Predictor, PredictorModel, triangle_bytes
 from pennyweight.stages.entropy.scales import Scales, ScalesModel
 from pennyweight.stages.protocol import Stage, Stream
 
 MAX_TENSORS: Final = 2**14
-"""The counts of each are held until the tables are made: 8 KiB."""
+"""The counts of each are held until the tables are made: 8 KiB, or 96 with `linear_predictor`."""
 
 SIDE_FRAME_BYTES: Final = 2**20
 MAX_SIDE_BYTES: Final = 2**26
+
+TRAINED: Final = (Scales, LinearPredictor)
 
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 
 class _Trained(NamedTuple):
-    stage: Scales
+    stage: Scales | LinearPredictor
     n_keys: int
 
 
@@ -61,69 +68,133 @@ class Training:
 def train(src: Reader, segments: Sequence[Segment], plans: Plans, *, map: Map = map) -> Training:
     """Learn from the tensors of a file. `map` may use threads; it gives results in order. InputError as reading does.
 
-    Memory: a sample for each thread, of at most 2**21 keys and what its elements have besides, and the lessons.
+    Memory: a sample for each thread, of at most 2**21 keys and what its elements have besides, the lessons, and what
+    prediction.predict says.
     """
-    paths = {dtype: path for dtype, row in plans.items() if (path := _find(row)) is not None}
+    jobs = [_jobs(segments, plans, kind) for kind in TRAINED]
+    scales = {lesson.segment: lesson for lesson in map(partial(learn, src), jobs[0]) if lesson is not None}
+    predictions = {lesson.segment: lesson for lesson in predict(src, jobs[1], map)}
+    for segment in scales.keys() & predictions.keys():
+        # The costs compare: scales leaves the sign and all but 3 bits of a mantissa to others, this all but 2
+        worse = scales if predictions[segment].cost < scales[segment].cost else predictions
+        del worse[segment]
+    side = _Side()
+    models: dict[int, _Trained] = {}
+    by_bits: dict[int, list[Lesson]] = {}
+    for lesson in scales.values():
+        by_bits.setdefault(lesson.mantissa_bits, []).append(lesson)
+    for m, lessons in sorted(by_bits.items()):
+        for lesson, number in zip(lessons, side.tables([lesson.counts for lesson in lessons]), strict=True):
+            models[lesson.segment] = _scales(lesson, m, number, side)
+    ordered = list(predictions.values())
+    for prediction, number in zip(ordered, side.tables([lesson.counts for lesson in ordered]), strict=True):
+        models[prediction.segment] = _predictor(prediction, number, side)
+    return Training(tuple(side.frames()), segments, plans, models)
+
+
+def _jobs(segments: Sequence[Segment], plans: Plans, kind: type[Stage]) -> list[Job]:
+    """The tensors whose plans have such a stage."""
+    paths = {dtype: path for dtype, row in plans.items() if (path := _find(row, kind)) is not None}
     starts = accumulate((segment.n_bytes for segment in segments), initial=0)
-    jobs = [
-        Job(number, start, segment, paths[segment.dtype])
+    found = [
+        (number, start, segment)
         for number, (segment, start) in enumerate(zip(segments, starts, strict=False))
         if isinstance(segment, TensorRange) and segment.dtype in paths and segment.n_bytes >= MIN_KEYS
     ][:MAX_TENSORS]
-    share = SAMPLE_KEYS // max(1, len(jobs))
-    learned = [lesson for lesson in map(partial(learn, src, share), jobs) if lesson is not None]
-    side: list[Stream] = []
-    models: dict[int, _Trained] = {}
-    for m in sorted({lesson.mantissa_bits for lesson in learned}):
-        same = [lesson for lesson in learned if lesson.mantissa_bits == m]
-        tables, chosen = choose_tables(np.stack([lesson.counts for lesson in same]))
-        first = len(side)
-        side += [table.astype("<u2").reshape(-1).view(np.uint8) for table in tables]
-        for lesson, i in zip(same, chosen, strict=True):
-            model = ScalesModel(lesson.geometry, side[first + i].tobytes(), first + i)
-            models[lesson.segment] = _Trained(Scales(m, model), lesson.n_keys)
-    _place_columns(learned, side, models)
-    return Training(tuple(side), segments, plans, models)
+    share = SAMPLE_KEYS // max(1, len(found))
+    return [Job(number, start, segment, paths[segment.dtype], share) for number, start, segment in found]
 
 
-def _place_columns(learned: Sequence[Lesson], side: list[Stream], models: dict[int, _Trained]) -> None:
-    """Column scales of many tensors in one side frame: each alone would cost more in frames than in scales."""
-    frame: list[bytes] = []
-    size, total = 0, sum(stream.size for stream in side)
-    for lesson in sorted(learned, key=lambda lesson: lesson.segment):
-        if lesson.columns is None:
-            continue
-        n = len(lesson.columns)
-        if total + n > MAX_SIDE_BYTES:
-            del models[lesson.segment]
-            continue
-        if size + n > SIDE_FRAME_BYTES:
-            side.append(np.frombuffer(b"".join(frame), np.uint8))
-            frame, size = [], 0
-        stage, n_keys = models[lesson.segment]
-        assert stage.model is not None
-        model = replace(stage.model, columns=lesson.columns, columns_at=(len(side), size))
-        models[lesson.segment] = _Trained(stage.trained(model), n_keys)
-        frame.append(lesson.columns)
-        size, total = size + n, total + n
-    if frame:
-        side.append(np.frombuffer(b"".join(frame), np.uint8))
+class _Side:
+    """The side frames of a file while they are made."""
+
+    def __init__(self) -> None:
+        self._frames: list[list[bytes]] = []
+        self._known: dict[bytes, int] = {}
+        self._open: int | None = None  # where small pieces go
+        self._left = MAX_SIDE_BYTES
+
+    def tables(self, counts: Sequence[NDArray[np.int64]]) -> list[int]:
+        """The number of the table that is best for each of the counts; there are few tables."""
+        if not counts:
+            return []
+        tables, chosen = choose_tables(np.stack(counts))
+        numbers = [self.frame(table.astype("<u2").tobytes()) for table in tables]
+        return [numbers[i] for i in chosen]
+
+    def has_room(self, n_bytes: int) -> bool:
+        return n_bytes <= self._left
+
+    def frame(self, data: bytes) -> int:
+        """A frame of its own."""
+        self._left -= len(data)
+        self._frames.append([data])
+        return len(self._frames) - 1
+
+    def shared(self, frames: Sequence[bytes]) -> int:
+        """The first of consecutive frames, which are stored once however often they are asked for."""
+        key = b"".join(frames)
+        if key not in self._known:
+            self._known[key] = len(self._frames)
+            for frame in frames:
+                self.frame(frame)
+        return self._known[key]
+
+    def piece(self, data: bytes) -> tuple[int, int]:
+        """Frame and place in it: small pieces of many tensors share one, as frames of their own would cost more."""
+        if self._open is None or sum(map(len, self._frames[self._open])) + len(data) > SIDE_FRAME_BYTES:
+            self._open = self.frame(b"")
+        at = sum(map(len, self._frames[self._open]))
+        self._frames[self._open].append(data)
+        self._left -= len(data)
+        return self._open, at
+
+    def frames(self) -> Iterator[Stream]:
+        for pieces in self._frames:
+            yield np.frombuffer(b"".join(pieces), np.uint8)
+
+    def table(self, number: int) -> bytes:
+        return self._frames[number][0]
 
 
-def _find(plans: Iterable[Plan]) -> Path | None:
-    return next((path for plan in plans for path in _paths(plan, ())), None)
+def _scales(lesson: Lesson, m: int, tables_at: int, side: _Side) -> _Trained:
+    model = ScalesModel(lesson.geometry, side.table(tables_at), tables_at)
+    if lesson.columns is not None:
+        if not side.has_room(len(lesson.columns)):
+            return _Trained(Scales(m), lesson.n_keys)
+        model = replace(model, columns=lesson.columns, columns_at=side.piece(lesson.columns))
+    return _Trained(Scales(m, model), lesson.n_keys)
 
 
-def _paths(plan: Plan, above: tuple[tuple[Stage, int], ...]) -> Iterator[Path]:
+def _predictor(lesson: Prediction, tables_at: int, side: _Side) -> _Trained:
+    w, columns = lesson.w, lesson.columns or b""
+    if not side.has_room(len(columns) + len(lesson.residuals) + len(lesson.triangles)):
+        return _Trained(LinearPredictor(), lesson.n_keys)
+    model = PredictorModel(lesson.geometry, side.table(tables_at), tables_at)
+    if lesson.columns is not None:
+        model = replace(model, columns=columns, columns_at=side.piece(columns))
+    if w:
+        n = triangle_bytes(w)
+        frames = [lesson.triangles[at : at + n] for at in range(0, len(lesson.triangles), n)]
+        places = side.shared(frames), side.piece(lesson.residuals)
+        model = replace(model, predictor=Predictor(w, lesson.triangles, lesson.residuals, *places))
+    return _Trained(LinearPredictor(model), lesson.n_keys)
+
+
+def _find(plans: Iterable[Plan], kind: type[Stage]) -> Path | None:
+    return next((path for plan in plans for path in _paths(plan, kind, ())), None)
+
+
+def _paths(plan: Plan, kind: type[Stage], above: tuple[tuple[Stage, int], ...]) -> Iterator[Path]:
     for tree in (plan, *plan.alternatives):
-        if isinstance(tree.stage, Scales):
+        if isinstance(tree.stage, TRAINED) and isinstance(tree.stage, kind):
             yield Path(tree.stage, above)
         for i, child in enumerate(tree.children):
-            yield from _paths(child, (*above, (tree.stage, i)))
+            yield from _paths(child, kind, (*above, (tree.stage, i)))
 
 
-def _with(plan: Plan, stage: Scales) -> Plan:
-    """The plan with every untrained `scales` of these keys replaced."""
-    own = stage if plan.stage == Scales(stage.mantissa_bits) else plan.stage
+def _with(plan: Plan, stage: Scales | LinearPredictor) -> Plan:
+    """The plan with every untrained stage of that kind replaced."""
+    own = stage if plan.stage == replace(stage, model=None, first=0) else plan.stage
     children = tuple(_with(child, stage) for child in plan.children)
     return replace(plan, stage=own, children=children, alternatives=tuple(_with(a, stage) for a in plan.alternatives))

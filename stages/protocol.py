@@ -29,6 +29,8 @@ class StreamSpec(NamedTuple):
     """1 to 8. Set where each byte is a symbol below 2 ** symbol_bits."""
     mantissa_bits: int | None = None
     """Set where each u16 is a key: an exponent field followed by that many mantissa bits."""
+    signed: bool = False
+    """Whether a key has the sign as its bit 15."""
 
     @classmethod
     def of(cls, dtype: DType | None) -> StreamSpec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pennyweight.stages.constant import Constant
 from pennyweight.stages.entropy.huffman import Huffman
+from pennyweight.stages.entropy.linear_predictor import LinearPredictor
 from pennyweight.stages.entropy.rans import Rans
 from pennyweight.stages.entropy.scales import Scales
 from pennyweight.stages.entropy.zstd import Zstd
@@ -37,5 +38,6 @@ STAGES = table(
     (8, Palette),
     (9, Group),
     (10, Scales),
+    (11, LinearPredictor),
 )
 BY_NAME = {stage.name: stage for stage in STAGES.values()}

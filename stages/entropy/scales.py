@@ -9,28 +9,14 @@ from typing import ClassVar, Self
 
 from pennyweight import native
 from pennyweight.errors import CorruptError, UsageError
+from pennyweight.stages.matrix import MAX_BASE, MAX_POSITION, Geometry, side_frame, side_part
 from pennyweight.stages.protocol import Encoded, Side, Stream, StreamSpec, check_parts, no_params
 from pennyweight.stages.wire import read_varint, varint
 from pennyweight.types import Fidelity
 
 MAX_MANTISSA_BITS = 3
 MAX_ROW = 2**40  # keys
-MAX_POSITION = 2**48  # exclusive: of the key behind a block's last
-MAX_BASE = 24_576  # exclusive: so that a level fits in 16 bits
 STATES_BYTES = 32 * 4
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """What shares a scale, in keys: rows of d, row scales of s in it, column scales of g."""
-
-    d: int
-    s: int
-    g: int
-
-    @property
-    def n_columns(self) -> int:
-        return -(-self.d // self.g)
 
 
 @dataclass(frozen=True)
@@ -68,7 +54,7 @@ class Scales:
     @classmethod
     def bind(cls, spec: StreamSpec, params: Mapping[str, int]) -> Self:
         no_params(cls.name, params)
-        if spec.mantissa_bits is None or spec.mantissa_bits > MAX_MANTISSA_BITS:
+        if spec.mantissa_bits is None or spec.mantissa_bits > MAX_MANTISSA_BITS or spec.signed:
             raise UsageError(f"{cls.name} needs a stream of keys, such as exponent of floatfields[bits=16]")
         return cls(spec.mantissa_bits)
 
@@ -114,14 +100,10 @@ class Scales:
         if n_escape_bytes > 4 * n + 4 or n_words > n:
             raise CorruptError(f"scales: {n_escape_bytes} bytes of escapes or {n_words} words for {n} keys")
         geometry = Geometry(d, s, g)
-        tables = _side(side, tables_at)
+        tables = side_frame(cls.name, side, tables_at)
         if tables.size != 8 * 2 * 16 << header[0]:
             raise CorruptError(f"scales: tables of {tables.size} bytes")
-        columns = None
-        if with_columns:
-            columns = _side(side, with_columns - 1)[columns_at : columns_at + geometry.n_columns]
-            if columns.size != geometry.n_columns:
-                raise CorruptError(f"scales: {geometry.n_columns} column scales do not fit their side frame")
+        columns = side_part(cls.name, side, with_columns - 1, columns_at, geometry.n_columns) if with_columns else None
         sizes = (native.scales_rows(first, d, s, n), n_escape_bytes, STATES_BYTES + 2 * n_words)
         return ScalesDecoder(header[0], first, geometry, base, tables, columns, sizes)
 
@@ -129,12 +111,6 @@ class Scales:
 @functools.lru_cache(maxsize=8)  # a file has up to four tables for each mantissa_bits
 def _coder(tables: bytes, mantissa_bits: int) -> native.ScalesCoder:
     return native.ScalesCoder(tables, mantissa_bits)
-
-
-def _side(side: Side, number: int) -> Stream:
-    if number >= len(side):
-        raise CorruptError(f"scales: there is no side frame {number}")
-    return side[number]
 
 
 @dataclass(frozen=True, eq=False)

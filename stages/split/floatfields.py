@@ -15,8 +15,9 @@ from pennyweight.stages.protocol import Encoded, Side, Stream, StreamSpec, check
 from pennyweight.stages.wire import read_varint, varint
 from pennyweight.types import DType, Fidelity
 
-PLAN_BITS = (4, 5, 16)
+PLAN_BITS = (4, 5, 16, 17)
 KEYS = 16
+SIGNED_KEYS = 17
 WINDOW_BITS = {4: 4, 5: 4, 6: 5}  # log2 of the exponents in a window, by what a symbol is
 MAX_WEIGHTS = 2**21  # exclusive: a patch has 21 bits for a position
 NO_LOW: Stream = np.empty(0, np.uint8)
@@ -39,14 +40,17 @@ class FloatFormat(enum.Enum):
         self.mantissa_bits = mantissa_bits
         self.low_bytes = low_bytes
 
-    @property
-    def key_bits(self) -> int:
+    def key_bits(self, symbols: int) -> int:
         """Mantissa bits of a key."""
-        return min(3, self.mantissa_bits)
+        return 2 if symbols == SIGNED_KEYS else min(3, self.mantissa_bits)
 
     def low(self, symbols: int) -> int:
         """Low bytes of a weight: the whole mantissa of F16 fits beside a key."""
-        return 0 if symbols == KEYS and self is FloatFormat.F16 else self.low_bytes
+        return 0 if symbols in (KEYS, SIGNED_KEYS) and self is FloatFormat.F16 else self.low_bytes
+
+    def has(self, symbols: int) -> bool:
+        """Whether there are such symbols of it: beside a signed key of F8_E5M2 nothing would be left."""
+        return symbols in (*WINDOW_BITS, KEYS) or (symbols == SIGNED_KEYS and self is not FloatFormat.F8_E5M2)
 
 
 FORMATS = {f.id: f for f in FloatFormat}
@@ -65,7 +69,7 @@ OF_DTYPE = {
 
 @dataclass(frozen=True)
 class FloatFields:
-    """format follows from the dtype; bits, 4, 5 or 16, is written in the plan. With 5, a block may take 6 instead."""
+    """format follows from the dtype; bits is one of PLAN_BITS, in the plan. With 5, a block may take 6 instead."""
 
     id: ClassVar[int] = 3
     name: ClassVar[str] = "floatfields"
@@ -78,17 +82,19 @@ class FloatFields:
     @property
     def outputs(self) -> Mapping[str, StreamSpec]:
         k = self.format.low(self.bits)
-        keys = StreamSpec(width=2, mantissa_bits=self.format.key_bits)
-        exponent = keys if self.bits == KEYS else StreamSpec(symbol_bits=self.bits)
+        keys = StreamSpec(width=2, mantissa_bits=self.format.key_bits(self.bits), signed=self.bits == SIGNED_KEYS)
+        exponent = keys if self.bits in (KEYS, SIGNED_KEYS) else StreamSpec(symbol_bits=self.bits)
         low = {"low": StreamSpec(width=k)} if k else {}
         return {"exponent": exponent, "sign_mantissa": StreamSpec()} | low | {"patches": StreamSpec(width=4)}
 
     @classmethod
     def bind(cls, spec: StreamSpec, params: Mapping[str, int]) -> Self:
         if params.keys() != {"bits"} or params["bits"] not in PLAN_BITS:
-            raise UsageError(f"{cls.name} takes one parameter, bits: 4, 5 or 16")
+            raise UsageError(f"{cls.name} takes one parameter, bits: 4, 5, 16 or 17")
         if spec.dtype not in OF_DTYPE:
             raise UsageError(f"{cls.name} needs a tensor of {', '.join(dtype.label for dtype in OF_DTYPE)}")
+        if not OF_DTYPE[spec.dtype].has(params["bits"]):
+            raise UsageError(f"{cls.name} has no signed keys of {spec.dtype.label}")
         return cls(OF_DTYPE[spec.dtype], params["bits"])
 
     def accepts(self, n_bytes: int) -> bool:
@@ -109,7 +115,7 @@ class FloatFields:
 
     @classmethod
     def from_header(cls, header: bytes, n_bytes: int, side: Side = ()) -> FloatFieldsDecoder:
-        if len(header) < 2 or header[0] not in FORMATS or header[1] not in (*WINDOW_BITS, KEYS):
+        if len(header) < 2 or header[0] not in FORMATS or not FORMATS[header[0]].has(header[1]):
             raise CorruptError("floatfields: unknown format or symbols")
         layout, symbols = FORMATS[header[0]], header[1]
         base, at = read_varint(header, 2)
@@ -117,7 +123,8 @@ class FloatFields:
         n, rest = divmod(n_bytes, layout.width)
         if at != len(header) or rest or n >= MAX_WEIGHTS:
             raise CorruptError(f"floatfields: the header does not fit {n_bytes} bytes")
-        if symbols == KEYS:
+        keys = symbols in (KEYS, SIGNED_KEYS)
+        if keys:
             outside = base or n_patches
         else:
             outside = base + (1 << WINDOW_BITS[symbols]) > 1 << layout.exponent_bits or n_patches > n
@@ -125,7 +132,7 @@ class FloatFields:
             raise CorruptError(f"floatfields: base {base} or {n_patches} patches out of range")
         k = layout.low(symbols)
         low = (n * k,) if k else ()
-        return FloatFieldsDecoder(layout, symbols, base, (2 * n if symbols == KEYS else n, n, *low, 4 * n_patches))
+        return FloatFieldsDecoder(layout, symbols, base, (2 * n if keys else n, n, *low, 4 * n_patches))
 
 
 @dataclass(frozen=True)

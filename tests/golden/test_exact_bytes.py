@@ -19,8 +19,9 @@ import spec_stages
 from pennyweight.stages.constant import Constant
 from pennyweight.stages.entropy.huffman import Huffman
 from pennyweight.stages.entropy.rans import Rans
-from pennyweight.stages.entropy.scales import Geometry, Scales, ScalesModel
+from pennyweight.stages.entropy.scales import Scales, ScalesModel
 from pennyweight.stages.entropy.zstd import Zstd
+from pennyweight.stages.matrix import Geometry
 from pennyweight.stages.protocol import Stage
 from pennyweight.stages.registry import STAGES
 from pennyweight.stages.split.bitpack import BitPack

@@ -9,7 +9,8 @@ import pytest
 import spec_scaled
 from numpy.typing import NDArray
 
-from pennyweight.stages.entropy.scales import Geometry, Scales, ScalesModel
+from pennyweight.stages.entropy.scales import Scales, ScalesModel
+from pennyweight.stages.matrix import Geometry
 
 
 def uniform(m: int) -> list[list[int]]:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pennyweight import native
 from pennyweight.errors import CorruptError, UsageError
-from pennyweight.stages.entropy.scales import Geometry, Scales, ScalesModel
+from pennyweight.stages.entropy.scales import Scales, ScalesModel
+from pennyweight.stages.matrix import Geometry
 from pennyweight.stages.protocol import Side, Stream, StreamSpec
 from pennyweight.stages.wire import varint
 from pennyweight.testing import check_stage
