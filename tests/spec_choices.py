@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import spec_nodes
 from spec_nodes import Encoded, Ints, exponents, substituted
-from spec_split import E4M3, FORMATS, GROUP, elements
+from spec_split import E4M3, FORMATS, GROUP, KEYS, elements
 
 PATCH_BITS = 32
 
@@ -57,8 +57,8 @@ def window_of(data: bytes, format_id: int, bits: int) -> tuple[int, int, int]:
     """(symbols, base, place of what is patched) for `bits` of a plan."""
     e = exponents(data, format_id)
     looked_at = sampled(e)
-    if bits == 16:
-        return 16, 0, 0
+    if bits in KEYS:
+        return bits, 0, 0
     base = best_base(looked_at, format_id)
     first = bits, base, most_frequent(looked_at, base, 16)
     if bits == 4 or format_id == E4M3 or 2_048 * n_outside(looked_at, base, 16) <= len(looked_at):

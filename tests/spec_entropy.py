@@ -21,8 +21,18 @@ class Table(NamedTuple):
     frequency: NDArray[np.int64]
 
 
-def table_of(f: Sequence[int], precision: int = 12) -> Table:
-    """The slots of frequencies that add up to 2 ** precision."""
+class Buckets(NamedTuple):
+    """Of each bucket: how many of its slots are its own symbol's, whose the others are, and what their ranks are above
+    their offsets.
+    """
+
+    threshold: list[int]
+    alias: list[int]
+    adjust: list[int]
+
+
+def buckets_of(f: Sequence[int], precision: int) -> Buckets:
+    """Of frequencies that add up to 2 ** precision."""
     n_symbols = len(f)
     n_slots = (1 << precision) // n_symbols  # S of the page
     rest, threshold, alias = list(f), [n_slots] * n_symbols, list(range(n_symbols))
@@ -39,6 +49,13 @@ def table_of(f: Sequence[int], precision: int = 12) -> Table:
         if threshold[b] < n_slots:
             adjust[b] = used[alias[b]] - threshold[b]
             used[alias[b]] += n_slots - threshold[b]
+    return Buckets(threshold, alias, adjust)
+
+
+def table_of(f: Sequence[int], precision: int = 12) -> Table:
+    """The slots of frequencies that add up to 2 ** precision."""
+    n_symbols = len(f)
+    threshold, alias, adjust = buckets_of(f, precision)
     offset, bucket = np.divmod(np.arange(1 << precision), n_symbols)
     own = offset < np.array(threshold)[bucket]
     symbol = np.where(own, bucket, np.array(alias)[bucket])

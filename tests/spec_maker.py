@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from spec_choices import best_base, bitpack, low_zeros, sampled
-from spec_data import Dice
 from spec_decoder import DTYPE_BITS
 from spec_encoder import Container, cut, describe, tensor
 from spec_nodes import (
@@ -20,6 +19,7 @@ from spec_nodes import (
     GROUP_ID,
     HUFFMAN,
     PALETTE,
+    PREDICTOR,
     RANS,
     SCALES,
     STORE,
@@ -37,18 +37,18 @@ from spec_nodes import (
     zstd,
 )  # fmt: skip
 from spec_nodes import bitpack as pack
+from spec_predictions import MAX_COLUMNS, Predictions
 from spec_scaled import MAX_BASE, Geometry, columns_frame, our_rows, scales, symbols, tables_frame
-from spec_split import E4M3, FORMATS, elements, layout
+from spec_split import E4M3, E5M2, FORMATS, KEYS, elements, layout
 
-MAX_COLUMNS, MAX_NODES = 3_000, 60
+MAX_NODES = 60
 
 
-class Maker(Dice):
-    """Valid frames and containers, decided by a seed. `side`: the decoded side frames that the frames so far name."""
+class Maker(Predictions):
+    """Valid frames and containers, decided by a seed."""
 
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed)
-        self.side: list[bytes] = []
+    def __init__(self, seed: int, newest: bool = False) -> None:
+        super().__init__(seed, newest)
         self.limit = self.n_nodes = 0
         self.no_side = False
 
@@ -78,7 +78,8 @@ class Maker(Dice):
             choices += [BYTEPLANE] * (len(widths) > 1) + [FLOATFIELDS] * 2 * bool(formats)
             choices += [RANS] * (3 if top < 32 else 1) + [HUFFMAN] * 2 + [ZSTD]
             choices += ([BITPACK] * 2 + [GROUP_ID]) * (n > 0) + [PALETTE] * bool(few)
-            choices += [SCALES] * 2 * (n > 0 and n % 2 == 0 and not self.no_side)
+            if n > 0 and n % 2 == 0 and not self.no_side:
+                choices += [SCALES] * 2 + [PREDICTOR] * self.newest
         stage = STORE if not choices or self.chance(0.1) else self.pick(*choices)
         if stage == CONSTANT:
             return node(CONSTANT, self.pick(*repeated))
@@ -102,6 +103,8 @@ class Maker(Dice):
             made = self.palette(data, self.pick(*few))
         elif stage == GROUP_ID:
             made = self.group(data)
+        elif stage == PREDICTOR:
+            made = self.linear_predictor(data)
         else:
             made = self.scales(data)
         fits = made is not None and max(map(len, made[1])) <= self.limit
@@ -115,7 +118,7 @@ class Maker(Dice):
         """The shape that a decoder is likely to have a fast path for, with odd choices inside; store if none fits."""
         formats = [format_id for format_id, fmt in FORMATS.items() if len(data) % fmt.n_bytes == 0]
         made = self.floatfields(data, self.pick(*formats)) if formats and data else None
-        if made is None or made[0][1] == 16 or max(map(len, made[1])) > self.limit:
+        if made is None or made[0][1] in KEYS or max(map(len, made[1])) > self.limit:
             return self.node(data, 8)
         header, (exponent, field, *others) = made
         low_bytes, window_bits, m, h = layout(header[0], header[1])
@@ -131,9 +134,10 @@ class Maker(Dice):
 
     def floatfields(self, data: bytes, format_id: int) -> Encoded | None:
         kinds = [4, 5, 16] if format_id == E4M3 else [4, 5, 6, 16]
+        kinds += [17] * (self.newest and format_id != E5M2)
         kind = int(self.pick(*kinds))
-        if kind == 16:
-            return floatfields(data, format_id, 16)
+        if kind in KEYS:
+            return floatfields(data, format_id, kind)
         window = 1 << layout(format_id, kind).window_bits
         last = (1 << FORMATS[format_id].exponent_bits) - window
         best = best_base(sampled(exponents(data, format_id)), format_id, window)

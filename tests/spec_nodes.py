@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from spec_entropy import codes, table_of
-from spec_split import FORMATS, GROUP, element_bytes, elements, layout
+from spec_split import FORMATS, GROUP, KEYS, element_bytes, elements, layout
 
-STORE, CONSTANT, BYTEPLANE, FLOATFIELDS, RANS, HUFFMAN, ZSTD, BITPACK, PALETTE, GROUP_ID, SCALES = range(11)
+STORE, CONSTANT, BYTEPLANE, FLOATFIELDS, RANS, HUFFMAN, ZSTD, BITPACK, PALETTE, GROUP_ID, SCALES, PREDICTOR = range(12)
 Encoded = tuple[bytes, list[bytes]]
 """Header and decoded parts of a node."""
 
@@ -64,12 +64,17 @@ def floatfields(data: bytes, format_id: int, symbols: int, base: int = 0, place:
     mantissa = (weights & ((1 << fmt.mantissa_bits) - 1)).astype(np.int64)
     symbol = substituted(e, base, 1 << window_bits, place) << m | mantissa >> (fmt.mantissa_bits - m)
     sign = (weights >> (8 * fmt.n_bytes - 1)).astype(np.int64)
-    field = sign << (h - 1) | mantissa >> (8 * low_bytes) & ((1 << (h - 1)) - 1)
+    rest = h if symbols == 17 else h - 1
+    field = mantissa >> (8 * low_bytes) & ((1 << rest) - 1)
+    if symbols == 17:
+        symbol |= sign << 15
+    else:
+        field |= sign << rest
     low = element_bytes(weights, 8)
     low_parts = [np.frombuffer(low, np.uint8).reshape(-1, 8)[:, :low_bytes].tobytes()] if low_bytes else []
     header = bytes([format_id, symbols]) + varint(base) + varint(len(outside))
     patches = (outside << 11 | e[outside]).astype("<u4").tobytes()
-    exponent = symbol.astype("<u2" if symbols == 16 else "u1").tobytes()
+    exponent = symbol.astype("<u2" if symbols in KEYS else "u1").tobytes()
     return header, [exponent, field.astype(np.uint8).tobytes(), *low_parts, patches]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from spec_entropy import Table, table_of, unrans
 from spec_wire import Cursor, Side, Stage, need
 
@@ -29,20 +30,34 @@ class Escapes:
     def __init__(self, data: bytes) -> None:
         self.nibbles, self.at = [nibble for byte in data for nibble in (byte & 15, byte >> 4)], 0
 
+    def nibble(self) -> int:
+        need(self.at < len(self.nibbles), "scales: escapes run out")
+        self.at += 1
+        return self.nibbles[self.at - 1]
+
     def next(self) -> int:
         distance = 0
-        while True:
-            need(self.at < len(self.nibbles), "scales: escapes run out")
-            nibble = self.nibbles[self.at]
-            self.at += 1
+        while (nibble := self.nibble()) == 15:
             distance += nibble
-            if nibble < 15:
-                return distance
+        return distance + nibble
 
     def end(self) -> None:
         left = self.nibbles[self.at :]
         need(len(left) < 2, "scales: escapes left over")
         need(not any(left), "scales: nibble left over is not 0")
+
+
+def columns_of(side: Side, number: int, at: int, n: int) -> NDArray[np.int64]:
+    """n column scales from byte `at` of a side frame on; `number`: one more than the frame's, as in the header."""
+    frame = side_frame(side, number - 1)
+    need(at + n <= len(frame), "scales: columns beyond their side frame")
+    return np.frombuffer(frame, np.int8, n, at).astype(np.int64)
+
+
+def row_scales(position: NDArray[np.int64], d: int, shared: int) -> NDArray[np.int64]:
+    """Of each position, counted from that of the first."""
+    number = position // d * -(-d // shared) + position % d // shared
+    return number - number[0]
 
 
 def scales(header: Cursor, size: int, side: Side) -> Stage:
@@ -61,16 +76,9 @@ def scales(header: Cursor, size: int, side: Side) -> Stage:
     need(n_escape_bytes <= 4 * n + 4, "scales: n_escape_bytes")
     need(n_words <= n, "scales: n_words")
     tables = tables_of(side_frame(side, tables_number), m)
-    columns = np.zeros(1, np.int64)
-    if columns_number:
-        frame = side_frame(side, columns_number - 1)
-        n_columns = -(-d // g)
-        need(columns_at + n_columns <= len(frame), "scales: columns beyond their side frame")
-        columns = np.frombuffer(frame, np.int8, n_columns, columns_at).astype(np.int64)
-
+    columns = columns_of(side, columns_number, columns_at, -(-d // g)) if columns_number else np.zeros(1, np.int64)
     position = first + np.arange(n, dtype=np.int64)
-    row_scale = position // d * -(-d // shared) + position % d // shared
-    row_scale -= row_scale[0]
+    row_scale = row_scales(position, d, shared)
     column = position % d // g if columns_number else np.zeros(n, np.int64)
     n_rows = int(row_scale[-1]) + 1
 

@@ -40,14 +40,16 @@ class Format(NamedTuple):
     exponent_bits: int
     mantissa_bits: int
     low_bytes: int
-    """Except with symbols 16, for which `layout` has them."""
+    """Except with symbols 16 and 17, for which `layout` has them."""
 
 
 FORMATS = {
     1: Format(2, 8, 7, 0), 2: Format(2, 5, 10, 1), 3: Format(4, 8, 23, 2), 4: Format(8, 11, 52, 6),
     5: Format(1, 4, 3, 0), 6: Format(1, 5, 2, 0),
 }  # fmt: skip
-F16, E4M3 = 2, 5
+F16, E4M3, E5M2 = 2, 5, 6
+KEYS = 16, 17
+"""The symbols that are keys of two bytes, with all exponents in the window."""
 
 
 class Layout(NamedTuple):
@@ -62,13 +64,14 @@ class Layout(NamedTuple):
 def layout(format_id: int, symbols: int) -> Layout:
     """Of a format and a kind of symbols that go together: SpecError where they do not."""
     need(format_id in FORMATS, "floatfields: format")
-    need(symbols in (4, 5, 6, 16), "floatfields: symbols")
+    need(symbols in (4, 5, 6, *KEYS), "floatfields: symbols")
     need(symbols != 6 or format_id != E4M3, "floatfields: symbols 6 of F8_E4M3")
+    need(symbols != 17 or format_id != E5M2, "floatfields: symbols 17 of F8_E5M2")
     fmt = FORMATS[format_id]
-    window_bits = {4: 4, 5: 4, 6: 5, 16: fmt.exponent_bits}[symbols]
-    m = {4: 0, 5: 1, 6: 0, 16: min(3, fmt.mantissa_bits)}[symbols]
-    low_bytes = 0 if symbols == 16 and format_id == F16 else fmt.low_bytes
-    return Layout(low_bytes, window_bits, m, 1 + fmt.mantissa_bits - 8 * low_bytes - m)
+    window_bits = {4: 4, 5: 4, 6: 5}.get(symbols, fmt.exponent_bits)
+    m = {4: 0, 5: 1, 6: 0, 16: min(3, fmt.mantissa_bits), 17: 2}[symbols]
+    low_bytes = 0 if symbols in KEYS and format_id == F16 else fmt.low_bytes
+    return Layout(low_bytes, window_bits, m, (symbols != 17) + fmt.mantissa_bits - 8 * low_bytes - m)
 
 
 def floatfields(header: Cursor, size: int, _: Side) -> Stage:
@@ -80,11 +83,17 @@ def floatfields(header: Cursor, size: int, _: Side) -> Stage:
     n = size // fmt.n_bytes
     need(n < 1 << 21, "floatfields: too many weights")
     need(n_patches <= n, "floatfields: n_patches")
-    need(symbols != 16 or (base == 0 and n_patches == 0), "floatfields: patches of symbols 16")
-    symbol_bytes = 2 if symbols == 16 else 1
+    need(symbols not in KEYS or (base == 0 and n_patches == 0), "floatfields: patches of symbols 16 or 17")
+    symbol_bytes = 2 if symbols in KEYS else 1
 
     def undo(parts: list[bytes]) -> bytes:
         symbol = np.frombuffer(parts[0], f"<u{symbol_bytes}").astype(np.uint64)
+        field = np.frombuffer(parts[1], np.uint8).astype(np.uint64)
+        need((field < 1 << h).all(), "floatfields: sign_mantissa")
+        if symbols == 17:
+            sign, symbol, middle = symbol >> 15, symbol & 0x7FFF, field
+        else:
+            sign, middle = field >> (h - 1), field & ((1 << (h - 1)) - 1)
         need((symbol < 1 << (window_bits + m)).all(), "floatfields: symbol")
         exponent = base + (symbol >> m)
         patch = np.frombuffer(parts[-1], "<u4")
@@ -93,9 +102,6 @@ def floatfields(header: Cursor, size: int, _: Side) -> Stage:
         need((patched < 1 << fmt.exponent_bits).all(), "floatfields: patch exponent")
         exponent[position] = patched
 
-        field = np.frombuffer(parts[1], np.uint8).astype(np.uint64)
-        need((field < 1 << h).all(), "floatfields: sign_mantissa")
-        sign, middle = field >> (h - 1), field & ((1 << (h - 1)) - 1)
         low = np.zeros((n, 8), np.uint8)
         if low_bytes:
             low[:, :low_bytes] = np.frombuffer(parts[2], np.uint8).reshape(n, low_bytes)
