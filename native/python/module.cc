@@ -11,5 +11,6 @@ NB_MODULE(_core, m) {
     bind_rans(m);
     bind_huffman(m);
     bind_scales(m);
+    bind_predictor_fit(m);
     bind_frames(m);
 }

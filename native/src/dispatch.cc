@@ -28,7 +28,8 @@ const Kernels& scalar_kernels() {
                                        scalar::split_keys,
                                        scalar::merge_keys,
                                        scalar::pack_words,
-                                       scalar::unpack_words};
+                                       scalar::unpack_words,
+                                       scalar::dot_products};
     return kTable;
 }
 

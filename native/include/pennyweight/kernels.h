@@ -83,6 +83,10 @@ struct Kernels {
     void (*pack_words)(const uint8_t* src, size_t groups, uint32_t b, uint32_t z, uint8_t* dst);
     // The inverse; 64 bytes behind the groups may be read.
     void (*unpack_words)(const uint8_t* src, size_t groups, uint32_t b, uint32_t z, uint8_t* dst);
+
+    // out[4 k + i] = the sum of products of the first n numbers of a + i * stride and of b + k * stride, for i < 4 and k < n_b. n is a
+    // multiple of 32, n_b of 2, and no sum of some of the products may leave 32 bits.
+    void (*dot_products)(const int16_t* a, const int16_t* b, size_t stride, size_t n, size_t n_b, int32_t* out);
 };
 
 inline constexpr size_t kMaxInterleave = 4;

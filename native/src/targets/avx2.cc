@@ -9,6 +9,7 @@
 namespace pennyweight {
 
 namespace avx2 {
+#include "../scalar/dot_products-inl.h"
 #include "../scalar/float_keys-inl.h"
 #include "../scalar/scales_loops-inl.h"
 }  // namespace avx2
@@ -31,7 +32,8 @@ const Kernels* avx2_kernels() {
                                        avx2::split_keys,
                                        avx2::merge_keys,
                                        avx2::pack_words,
-                                       avx2::unpack_words};
+                                       avx2::unpack_words,
+                                       avx2::dot_products};
     return &kTable;
 }
 

@@ -9,6 +9,7 @@
 namespace pennyweight {
 
 namespace avx512 {
+#include "../scalar/dot_products-inl.h"
 #include "../scalar/float_keys-inl.h"
 #include "../scalar/scales_loops-inl.h"
 }  // namespace avx512
@@ -31,7 +32,8 @@ const Kernels* avx512_kernels() {
                                        avx512::split_keys,
                                        avx512::merge_keys,
                                        avx512::pack_words,
-                                       avx512::unpack_words};
+                                       avx512::unpack_words,
+                                       avx512::dot_products};
     return &kTable;
 }
 

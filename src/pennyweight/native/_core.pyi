@@ -142,3 +142,19 @@ def scales_count(
 
 def scales_rows(first: int, d: int, s: int, n: int) -> int:
     """Row scales that keys first to first + n - 1 touch."""
+
+def predictor_moments(z: Buffer, d: int, w: int, n_triangles: int) -> U8:
+    """For each triangle of linear_predictor.md, i64 sums over the rows and all its bands, exact.
+
+    z: whole rows of d i16. First the sums of zc[j] zc[k], k <= j, row after row of the triangle, then those of zc[j], where zc is z
+    clipped to +-8192: w (w + 1) / 2 + w of them. Moments of samples add up.
+    """
+
+def predictor_solve(moments: Buffer, n: int, w: int, shrink: int, biased: bool) -> U8:
+    """One triangle as in its frame, 2 w + w (w - 1) / 2 bytes, from its moments over n vectors: bands, not rows.
+
+    shrink: correlations are scaled by 1 - shrink / 65536. Without biased, means count as 0 and all biases are 0.
+    """
+
+def predictor_residuals(z: Buffer, d: int, w: int, triangles: Buffer) -> U8:
+    """The residual scales, d i8, of z as predictor_moments takes it, with triangles one after the other."""
