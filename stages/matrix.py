@@ -1,4 +1,4 @@
-"""Places and scales of the rows and columns of a matrix, as entropy/scales.md has them, for the stages that need them."""
+"""Places and scales of rows and columns of a matrix, as entropy/scales.md has them, for the stages that need them."""
 
 from __future__ import annotations
 
