@@ -28,24 +28,27 @@ Bytes unpacked(const Bytes& packed, size_t n, uint32_t h) {
     return bytes;
 }
 
-nb::tuple split_keys_py(const Buffer& in, FloatFormat format, size_t n) {
-    const size_t n_low = n * key_traits(format).low_bytes;
+bool keys_exist(FloatFormat format, uint32_t symbols) { return symbols != 17 || format != FloatFormat::kE5M2; }
+
+nb::tuple split_keys_py(const Buffer& in, FloatFormat format, uint32_t symbols, size_t n) {
+    const size_t n_low = n * key_traits(format, symbols).low_bytes;
     Bytes keys = allocate(2 * n), high = allocate(n), low = allocate(n_low);
     {
         nb::gil_scoped_release release;
-        kernels().split_keys(format, in.data(), n, keys.get(), high.get(), low.get());
+        kernels().split_keys(format, symbols, in.data(), n, keys.get(), high.get(), low.get());
     }
-    return nb::make_tuple(16, 0, to_array(std::move(keys), 2 * n), to_array(std::move(high), n), to_array(std::move(low), n_low),
+    return nb::make_tuple(symbols, 0, to_array(std::move(keys), 2 * n), to_array(std::move(high), n), to_array(std::move(low), n_low),
                           to_array(allocate(0), 0));
 }
 
 nb::object floatfields_split_py(nb::handle src, uint32_t format, uint32_t bits) {
     Buffer in(src);
     const FloatTraits& traits = traits_of(format);
-    require(bits == 4 || bits == 5 || bits == 16, "bits is 4, 5 or 16");
+    require(bits == 4 || bits == 5 || bits == 16 || bits == 17, "bits is 4, 5, 16 or 17");
+    require(keys_exist(static_cast<FloatFormat>(format), bits), "no signed keys of this format");
     const size_t n = in.size() / traits.bytes;
     require(in.size() % traits.bytes == 0 && n < kMaxWeights && n > 0, "src is not a block of weights");
-    if (bits == 16) return split_keys_py(in, static_cast<FloatFormat>(format), n);
+    if (bits >= 16) return split_keys_py(in, static_cast<FloatFormat>(format), bits, n);
     const size_t n_low = n * traits.low_bytes;
     Bytes symbols = allocate(n + kSpare), high = allocate(n + kSpare), low = allocate(n_low + kSpare);
     Bytes patches = allocate(n / kWeightsPerPatch * 4 + kSpare);
@@ -68,15 +71,16 @@ bool floatfields_merge_py(uint32_t format, uint32_t symbols, uint32_t base, nb::
                           nb::handle patches, nb::handle out) {
     const FloatTraits& traits = traits_of(format);
     const FloatFormat kind = static_cast<FloatFormat>(format);
-    const bool keys = symbols == 16;
-    require(keys || (symbols >= 4 && symbols <= 6), "symbols is 4, 5, 6 or 16");
+    const bool keys = symbols == 16 || symbols == 17;
+    require(keys || (symbols >= 4 && symbols <= 6), "symbols is 4, 5, 6, 16 or 17");
+    require(keys_exist(kind, symbols), "no signed keys of this format");
     Buffer e(exponent), h(sign_mantissa), l(low), p(patches), dst(out, true);
-    const size_t n = h.size(), k = keys ? key_traits(kind).low_bytes : traits.low_bytes;
+    const size_t n = h.size(), k = keys ? key_traits(kind, symbols).low_bytes : traits.low_bytes;
     require(n < kMaxWeights && dst.size() == n * traits.bytes && e.size() == (keys ? 2 * n : n), "sizes do not fit");
     require(l.size() == n * k && p.size() % 4 == 0, "sizes do not fit");
     require(keys || base + (1u << window_bits(symbols)) <= 1u << traits.exponent_bits, "the window does not fit the exponent");
     nb::gil_scoped_release release;
-    if (keys) return p.size() == 0 && kernels().merge_keys(kind, e.data(), h.data(), l.data(), n, dst.data());
+    if (keys) return p.size() == 0 && kernels().merge_keys(kind, symbols, e.data(), h.data(), l.data(), n, dst.data());
     const uint32_t high = high_bits(traits, symbols);
     Bytes zeros = allocate(bitpack_groups(n)), packed = allocate(n + kSpare);
     if (bitpack_scan(h.data(), n, 1, zeros.get()) > high) return false;

@@ -15,15 +15,13 @@ size_t scales_rows(const ScalesPlace& p) {
     return static_cast<size_t>((last / p.d - p.first / p.d) * q + last % p.d / p.S - p.first % p.d / p.S + 1);
 }
 
-namespace {
-
-bool build_phase(const uint8_t* src, uint32_t bits, uint64_t* buckets) {
+bool build_buckets(const uint8_t* frequencies, uint32_t bits, uint64_t* buckets) {
     const uint32_t alphabet = 1u << bits, size = kScalesSlots >> bits;
     uint32_t f[kMaxScalesAlphabet], rest[kMaxScalesAlphabet], threshold[kMaxScalesAlphabet], alias[kMaxScalesAlphabet];
     uint32_t small[kMaxScalesAlphabet], large[kMaxScalesAlphabet];
     uint32_t n_small = 0, n_large = 0, sum = 0;
     for (uint32_t s = 0; s < alphabet; ++s) {
-        f[s] = rest[s] = load_le<uint16_t>(src + 2 * s);
+        f[s] = rest[s] = load_le<uint16_t>(frequencies + 2 * s);
         if (f[s] >= kScalesSlots) return false;
         sum += f[s];
         threshold[s] = size;
@@ -59,35 +57,38 @@ bool build_phase(const uint8_t* src, uint32_t bits, uint64_t* buckets) {
     return true;
 }
 
-}  // namespace
+void build_slots(const uint64_t* buckets, const uint8_t* frequencies, uint32_t bits, uint32_t start, SlotEntry* entries, uint16_t* slots) {
+    const uint32_t alphabet = 1u << bits, size = kScalesSlots >> bits;
+    for (uint32_t s = 0; s < alphabet; ++s) {
+        const uint32_t f = load_le<uint16_t>(frequencies + 2 * s);
+        entries[s] = {f == 0 ? 0 : (uint64_t{1} << 46) / f + 1, start, f};
+        start += f;
+    }
+    for (uint32_t b = 0; b < alphabet; ++b) {
+        const uint32_t edge = buckets[b] >> 16 & 0xffff, alias = edge & (alphabet - 1);
+        const uint32_t threshold = static_cast<uint32_t>((static_cast<int16_t>(edge) >> bits) + 1);
+        const int32_t adjust = static_cast<int16_t>(buckets[b] & 0xffff);
+        uint16_t* own = slots + entries[b].start;
+        uint16_t* other = slots + entries[alias].start + adjust;
+        for (uint32_t o = 0; o < threshold; ++o) own[o] = static_cast<uint16_t>(o << bits | b);
+        for (uint32_t o = threshold; o < size; ++o) other[o] = static_cast<uint16_t>(o << bits | b);
+    }
+}
 
 bool build_scales_table(const uint8_t* frequencies, uint32_t mantissa_bits, ScalesTable* table) {
     const uint32_t bits = 4 + mantissa_bits;
     table->mantissa_bits = mantissa_bits;
     bool ok = true;
     for (uint32_t p = 0; p < kPhases && ok; ++p)
-        ok = build_phase(frequencies + (size_t{2} * p << bits), bits, table->buckets + (p << bits));
+        ok = build_buckets(frequencies + (size_t{2} * p << bits), bits, table->buckets + (p << bits));
     return ok;
 }
 
 void build_scales_encode_table(const ScalesTable& table, const uint8_t* frequencies, ScalesEncodeTable* encode) {
-    const uint32_t bits = 4 + table.mantissa_bits, alphabet = 1u << bits, size = kScalesSlots >> bits;
-    uint32_t start = 0;
-    for (uint32_t i = 0; i < kPhases << bits; ++i) {
-        const uint32_t f = load_le<uint16_t>(frequencies + 2 * i);
-        encode->entries[i] = {f == 0 ? 0 : (uint64_t{1} << 46) / f + 1, start, f};
-        start += f;
-    }
-    for (uint32_t i = 0; i < kPhases << bits; ++i) {
-        const uint64_t bucket = table.buckets[i];
-        const uint32_t b = i & (alphabet - 1), phase = i & ~(alphabet - 1);
-        const uint32_t edge = bucket >> 16 & 0xffff, alias = edge & (alphabet - 1);
-        const uint32_t threshold = static_cast<uint32_t>((static_cast<int16_t>(edge) >> bits) + 1);
-        const int32_t adjust = static_cast<int16_t>(bucket & 0xffff);
-        uint16_t* own = encode->slots + encode->entries[i].start;
-        uint16_t* other = encode->slots + encode->entries[phase | alias].start + adjust;
-        for (uint32_t o = 0; o < threshold; ++o) own[o] = static_cast<uint16_t>(o << bits | b);
-        for (uint32_t o = threshold; o < size; ++o) other[o] = static_cast<uint16_t>(o << bits | b);
+    const uint32_t bits = 4 + table.mantissa_bits;
+    for (uint32_t p = 0; p < kPhases; ++p) {
+        const uint32_t at = p << bits;
+        build_slots(table.buckets + at, frequencies + 2 * at, bits, p * kScalesSlots, encode->entries + at, encode->slots);
     }
 }
 

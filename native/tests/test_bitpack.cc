@@ -58,15 +58,16 @@ void packs(const Kernels& k, uint32_t width, uint32_t h, size_t n, uint32_t most
     check(std::memcmp(back, src.data(), src.size()) == 0, "unpacked", n, k.name);
 }
 
-void keys(const Kernels& k, FloatFormat format, size_t n, std::mt19937_64& random) {
+void keys(const Kernels& k, FloatFormat format, uint32_t symbols, size_t n, std::mt19937_64& random) {
     const FloatTraits& traits = *float_traits(static_cast<uint8_t>(format));
-    const KeyTraits key = key_traits(format);
+    const KeyTraits key = key_traits(format, symbols);
+    const bool with_sign = symbols == 17;
     const uint32_t middle = traits.mantissa_bits - key.mantissa_bits - 8 * key.low_bytes, bytes = traits.bytes;
     Guarded source(n * bytes), keys_space(2 * n), high_space(n), low_space(n * key.low_bytes), out_space(n * bytes);
     uint8_t *src = source.last(n * bytes), *keys = keys_space.last(2 * n), *high = high_space.last(n);
     uint8_t *low = low_space.last(n * key.low_bytes), *out = out_space.last(n * bytes);
     for (size_t i = 0; i < n * bytes; ++i) src[i] = static_cast<uint8_t>(random());
-    k.split_keys(format, src, n, keys, high, low);
+    k.split_keys(format, symbols, src, n, keys, high, low);
     bool same = true;
     for (size_t i = 0; i < n; ++i) {
         uint64_t w = 0, rest = 0;
@@ -74,21 +75,24 @@ void keys(const Kernels& k, FloatFormat format, size_t n, std::mt19937_64& rando
         for (uint32_t b = 0; b < key.low_bytes; ++b) rest |= uint64_t{low[i * key.low_bytes + b]} << (8 * b);
         const uint64_t sign = w >> (8 * bytes - 1), mantissa = w & ((uint64_t{1} << traits.mantissa_bits) - 1);
         const uint64_t exponent = w >> traits.mantissa_bits & ((1u << traits.exponent_bits) - 1);
-        same &= load_le<uint16_t>(keys + 2 * i) == (exponent << key.mantissa_bits | mantissa >> (traits.mantissa_bits - key.mantissa_bits));
-        same &= high[i] == (sign << middle | (mantissa >> 8 * key.low_bytes & ((1u << middle) - 1)));
+        same &= load_le<uint16_t>(keys + 2 * i) ==
+                ((with_sign ? sign << 15 : 0) | exponent << key.mantissa_bits | mantissa >> (traits.mantissa_bits - key.mantissa_bits));
+        same &= high[i] == ((with_sign ? 0 : sign << middle) | (mantissa >> 8 * key.low_bytes & ((1u << middle) - 1)));
         same &= rest == (mantissa & ((uint64_t{1} << 8 * key.low_bytes) - 1));
     }
     check(same, "keys", n, k.name);
-    check(k.merge_keys(format, keys, high, low, n, out) && std::memcmp(out, src, n * bytes) == 0, "keys merged", n, k.name);
+    check(k.merge_keys(format, symbols, keys, high, low, n, out) && std::memcmp(out, src, n * bytes) == 0, "keys merged", n, k.name);
     const size_t at = random() % n;
-    if (middle < 7) {
-        high[at] = static_cast<uint8_t>(high[at] | 2u << middle);
-        check(!k.merge_keys(format, keys, high, low, n, out), "a sign_mantissa out of range was accepted", n, k.name);
-        high[at] = static_cast<uint8_t>(high[at] & ~(2u << middle));
+    const uint32_t above = with_sign ? 1u << middle : 2u << middle;
+    if (above < 256) {
+        high[at] = static_cast<uint8_t>(high[at] | above);
+        check(!k.merge_keys(format, symbols, keys, high, low, n, out), "a sign_mantissa out of range was accepted", n, k.name);
+        high[at] = static_cast<uint8_t>(high[at] & ~above);
     }
     const uint32_t key_bits = traits.exponent_bits + key.mantissa_bits;
-    store_le(keys + 2 * at, static_cast<uint16_t>(load_le<uint16_t>(keys + 2 * at) | 1u << (key_bits + random() % (16 - key_bits))));
-    check(!k.merge_keys(format, keys, high, low, n, out), "a key out of range was accepted", n, k.name);
+    const uint32_t wrong = key_bits + static_cast<uint32_t>(random() % (16 - with_sign - key_bits));
+    store_le(keys + 2 * at, static_cast<uint16_t>(load_le<uint16_t>(keys + 2 * at) | 1u << wrong));
+    check(!k.merge_keys(format, symbols, keys, high, low, n, out), "a key out of range was accepted", n, k.name);
 }
 
 }  // namespace
@@ -107,7 +111,10 @@ int main() {
             for (uint32_t h = 1; h <= 8 * width; ++h) packs(*list[t], width, h, 1 + random() % 700, h / 2, random);
         }
         for (uint8_t format = 1; format <= 6; ++format) {
-            for (size_t n = 1; n < 300; n += n < 140 ? 1 : 17) keys(*list[t], static_cast<FloatFormat>(format), n, random);
+            for (size_t n = 1; n < 300; n += n < 140 ? 1 : 17) {
+                keys(*list[t], static_cast<FloatFormat>(format), 16, n, random);
+                if (static_cast<FloatFormat>(format) != FloatFormat::kE5M2) keys(*list[t], static_cast<FloatFormat>(format), 17, n, random);
+            }
         }
     }
     std::printf("%d failures\n", testing::failures);

@@ -18,7 +18,7 @@ struct FloatTraits {
 // nullptr for a format that the page does not name.
 const FloatTraits* float_traits(uint8_t format);
 
-// What a symbol is: the page's 4, 5, 6 and 16. For 16, keys, see FloatKeys.
+// What a symbol is: the page's 4, 5, 6, 16 and 17. For 16 and 17, keys, see KeyTraits.
 static inline uint32_t window_bits(uint32_t symbols) { return symbols == 6 ? 5 : 4; }  // log2 of the window's exponents
 static inline uint32_t mantissa_in_symbol(uint32_t symbols) { return symbols == 5 ? 1 : 0; }
 static inline uint32_t alphabet_bits(uint32_t symbols) { return symbols == 4 ? 4 : 5; }
@@ -55,11 +55,11 @@ void choose_window(const uint8_t* src, const FloatTraits& traits, size_t n, uint
 // Puts the patches' exponents into n merged weights. False if they break the page's rules.
 bool apply_patches(const FloatTraits& traits, size_t n, const uint8_t* patches, size_t n_patches, uint8_t* out);
 
-// Symbols 16: keys of the exponent and top mantissa bits.
+// Symbols 16 and 17: keys of the exponent and top mantissa bits, and with 17 the sign.
 struct KeyTraits {
     uint32_t mantissa_bits;  // m, in the key
     uint32_t low_bytes;      // k
 };
-KeyTraits key_traits(FloatFormat format);
+KeyTraits key_traits(FloatFormat format, uint32_t symbols);
 
 }  // namespace pennyweight

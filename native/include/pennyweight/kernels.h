@@ -73,10 +73,11 @@ struct Kernels {
     void (*byteplane_split)(const uint8_t* src, size_t n_bytes, size_t width, uint8_t* dst);
     void (*byteplane_merge)(const uint8_t* planes, size_t n_bytes, size_t width, uint8_t* dst);
 
-    // Symbols 16: a key as u16, a byte of sign_mantissa and the low bytes (key_traits) of each of n weights.
-    void (*split_keys)(FloatFormat format, const uint8_t* src, size_t n, uint8_t* keys, uint8_t* high, uint8_t* low);
+    // Symbols 16 and 17: a key as u16, a byte of sign_mantissa and the low bytes (key_traits) of each of n weights.
+    void (*split_keys)(FloatFormat format, uint32_t symbols, const uint8_t* src, size_t n, uint8_t* keys, uint8_t* high, uint8_t* low);
     // False if a key or a high is out of range.
-    bool (*merge_keys)(FloatFormat format, const uint8_t* keys, const uint8_t* high, const uint8_t* low, size_t n, uint8_t* out);
+    bool (*merge_keys)(FloatFormat format, uint32_t symbols, const uint8_t* keys, const uint8_t* high, const uint8_t* low, size_t n,
+                       uint8_t* out);
 
     // Whole groups of bitpack, 128 u16 each, of which the b bits above the z low ones vary; b is 1 to 15. A group takes 16 b bytes; 256
     // from its start on may be written.

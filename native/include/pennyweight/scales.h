@@ -35,8 +35,21 @@ bool scales_place_valid(const ScalesPlace& place, bool has_columns, size_t n_col
 // Row scales that the block touches; at most n.
 size_t scales_rows(const ScalesPlace& place);
 
-// A bucket of a phase's slots in one load: ((threshold - 1) << bits | alias) << 16 | adjust in the low half, the frequency of the alias and
-// that of the bucket's own symbol in the high one.
+// The buckets of one table, of 2^bits symbols, each in one load: ((threshold - 1) << bits | alias) << 16 | adjust in the low half, the
+// frequency of the alias and that of the bucket's own symbol in the high one. frequencies: u16, little-endian. False where they break the
+// page.
+bool build_buckets(const uint8_t* frequencies, uint32_t bits, uint64_t* buckets);
+
+// What an encoder looks up for a symbol of a table.
+struct SlotEntry {
+    // floor(2^46 / f) + 1. For x < 2^18 f the error of x times it is below x <= 2^46 / f, since f < 2^14: the quotient is exact.
+    uint64_t reciprocal;
+    uint32_t start;  // in slots, of all tables
+    uint32_t frequency;
+};
+// The entries of the table, whose slots begin at `start`, and the slots by cumulative frequency, of all tables.
+void build_slots(const uint64_t* buckets, const uint8_t* frequencies, uint32_t bits, uint32_t start, SlotEntry* entries, uint16_t* slots);
+
 struct ScalesTable {
     uint32_t mantissa_bits;
     alignas(64) uint64_t buckets[kPhases * kMaxScalesAlphabet];
@@ -44,15 +57,8 @@ struct ScalesTable {
 // frequencies: scales_frequencies(m) u16, little-endian. False where they break the page.
 bool build_scales_table(const uint8_t* frequencies, uint32_t mantissa_bits, ScalesTable* table);
 
-// What an encoder looks up for phase << bits | symbol, and the slots by cumulative frequency.
 struct ScalesEncodeTable {
-    struct Entry {
-        // floor(2^46 / f) + 1. For x < 2^18 f the error of x times it is below x <= 2^46 / f, since f < 2^14: the quotient is exact.
-        uint64_t reciprocal;
-        uint32_t start;  // in slots, of all phases
-        uint32_t frequency;
-    };
-    Entry entries[kPhases * kMaxScalesAlphabet];
+    SlotEntry entries[kPhases * kMaxScalesAlphabet];  // of phase << bits | symbol
     uint16_t slots[kPhases * kScalesSlots + 1];  // the last is room for a load of two
 };
 // frequencies: of a table that build_scales_table took.
@@ -84,6 +90,8 @@ bool scales_symbols(const Kernels& kernels, const ScalesPlace& place, const uint
 
 // Levels of the page's mean magnitude, of each row scale that the block touches: n u16, 65535 where it is too high for them.
 void scales_row_levels(const Kernels& kernels, const ScalesPlace& place, const uint8_t* keys, uint16_t* levels);
+// The block's base, and the row scales, of their levels. False where the base is too large.
+bool scales_base(const uint16_t* levels, size_t n_rows, uint32_t* base, uint8_t* rows);
 // The level of a mean M of X, the lowest number of 64 bits for 0.
 int64_t mean_level(uint64_t mean, int32_t top);
 

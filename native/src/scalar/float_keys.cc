@@ -4,9 +4,10 @@
 
 namespace pennyweight {
 
-KeyTraits key_traits(FloatFormat format) {
+KeyTraits key_traits(FloatFormat format, uint32_t symbols) {
     const FloatTraits& traits = *float_traits(static_cast<uint8_t>(format));
-    return {traits.mantissa_bits < 3 ? traits.mantissa_bits : 3, format == FloatFormat::kF16 ? 0 : traits.low_bytes};
+    const uint32_t most = symbols == 17 ? 2 : 3;
+    return {traits.mantissa_bits < most ? traits.mantissa_bits : most, format == FloatFormat::kF16 ? 0 : traits.low_bytes};
 }
 
 namespace scalar {
@@ -15,12 +16,13 @@ namespace plain {
 #include "float_keys-inl.h"
 }
 
-void split_keys(FloatFormat format, const uint8_t* src, size_t n, uint8_t* keys, uint8_t* high, uint8_t* low) {
-    plain::split_keys(format, src, n, keys, high, low);
+void split_keys(FloatFormat format, uint32_t symbols, const uint8_t* src, size_t n, uint8_t* keys, uint8_t* high, uint8_t* low) {
+    plain::split_keys(format, symbols, src, n, keys, high, low);
 }
 
-bool merge_keys(FloatFormat format, const uint8_t* keys, const uint8_t* high, const uint8_t* low, size_t n, uint8_t* out) {
-    return plain::merge_keys(format, keys, high, low, n, out);
+bool merge_keys(FloatFormat format, uint32_t symbols, const uint8_t* keys, const uint8_t* high, const uint8_t* low, size_t n,
+                uint8_t* out) {
+    return plain::merge_keys(format, symbols, keys, high, low, n, out);
 }
 
 }  // namespace scalar

@@ -44,8 +44,8 @@ size_t split(const uint8_t* src, const FloatParts& parts, uint32_t* symbol_count
 // Weights first <= i < n of a block; first is a multiple of 8. Counts and patches are added to.
 size_t split_from(const uint8_t* src, const FloatParts& parts, size_t first, size_t n_patches, uint32_t* symbol_counts);
 bool merge(const FloatParts& parts, uint8_t* out);
-void split_keys(FloatFormat format, const uint8_t* src, size_t n, uint8_t* keys, uint8_t* high, uint8_t* low);
-bool merge_keys(FloatFormat format, const uint8_t* keys, const uint8_t* high, const uint8_t* low, size_t n, uint8_t* out);
+void split_keys(FloatFormat format, uint32_t symbols, const uint8_t* src, size_t n, uint8_t* keys, uint8_t* high, uint8_t* low);
+bool merge_keys(FloatFormat format, uint32_t symbols, const uint8_t* keys, const uint8_t* high, const uint8_t* low, size_t n, uint8_t* out);
 void pack_words(const uint8_t* src, size_t groups, uint32_t b, uint32_t z, uint8_t* dst);
 void unpack_words(const uint8_t* src, size_t groups, uint32_t b, uint32_t z, uint8_t* dst);
 void dot_products(const int16_t* a, const int16_t* b, size_t stride, size_t n, size_t n_b, int32_t* out);

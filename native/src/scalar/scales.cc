@@ -93,18 +93,11 @@ bool scales_group(const ScalesTable& table, const int16_t* levels, size_t n, Sca
     const uint32_t m = table.mantissa_bits, bits = 4 + m, mask = (1u << bits) - 1;
     const auto decode = [&](uint32_t l, uint32_t i) {
         const uint32_t x = p.x[l], level = static_cast<uint32_t>(static_cast<int32_t>(levels[i]));
-        const uint64_t bucket = table.buckets[(level & 7) << bits | (x & mask)];
-        const uint32_t low = static_cast<uint32_t>(bucket), high = static_cast<uint32_t>(bucket >> 32);
-        const uint32_t offset = x & (kScalesSlots - 1) & ~mask;
-        // All ones where the slot is the alias's: edge is (threshold - 1) << bits | alias, and an offset is above it just where it is not
-        // below the threshold. As arithmetic: half of these would be mispredicted.
-        const int32_t other = (static_cast<int32_t>(low) - static_cast<int32_t>(offset << 16)) >> 31;
-        const uint32_t symbol = (x ^ ((x ^ low >> 16) & static_cast<uint32_t>(other))) & mask;
-        const uint32_t frequency = high >> (other & 16) & 0xffff;
-        const int32_t adjust = static_cast<int16_t>(low & 0xffff) & other;
+        uint32_t symbol;
+        const uint32_t next = decode_slot(table.buckets[(level & 7) << bits | (x & mask)], x, bits, &symbol);
         const uint32_t lowest = static_cast<uint32_t>((levels[i] >> 3) - static_cast<int32_t>(kReferencePlace)) << m;
         store_le(keys + 2 * i, static_cast<uint16_t>(lowest + symbol));
-        return frequency * (x >> kScalesSlotBits) + (offset >> bits) + static_cast<uint32_t>(adjust);
+        return next;
     };
     // As in rANS: with a word for each key left nothing need be checked, and the refill becomes arithmetic.
     if (n == kGroup && p.words_end - p.words >= static_cast<ptrdiff_t>(2 * kGroup)) {

@@ -1,6 +1,7 @@
 // Pieces of the `scales` kernels that every target shares. Members are not inline: a copy compiled for one target must not serve another.
 #pragma once
 
+#include "pennyweight/bytes.h"
 #include "pennyweight/scales.h"
 
 namespace pennyweight::scalar {
@@ -30,6 +31,39 @@ struct EscapeReader {
     bool next(uint32_t* distance);
     bool finished() const;  // all bytes used, the filling 0
 };
+
+struct EscapeWriter {
+    uint8_t* bytes;
+    size_t room;  // in nibbles
+    size_t n_nibbles = 0;
+
+    bool put(uint32_t distance);  // false where the room ends
+};
+
+// A symbol and the state behind it, before the refill. Static, as encode_slot: each target compiles its own.
+static inline uint32_t decode_slot(uint64_t bucket, uint32_t x, uint32_t bits, uint32_t* symbol) {
+    const uint32_t mask = (1u << bits) - 1;
+    const uint32_t low = static_cast<uint32_t>(bucket), high = static_cast<uint32_t>(bucket >> 32);
+    const uint32_t offset = x & (kScalesSlots - 1) & ~mask;
+    // All ones where the slot is the alias's: edge is (threshold - 1) << bits | alias, and an offset is above it just where it is not
+    // below the threshold. As arithmetic: half of these would be mispredicted.
+    const int32_t other = (static_cast<int32_t>(low) - static_cast<int32_t>(offset << 16)) >> 31;
+    *symbol = (x ^ ((x ^ low >> 16) & static_cast<uint32_t>(other))) & mask;
+    const uint32_t frequency = high >> (other & 16) & 0xffff;
+    const int32_t adjust = static_cast<int16_t>(low & 0xffff) & other;
+    return frequency * (x >> kScalesSlotBits) + (offset >> bits) + static_cast<uint32_t>(adjust);
+}
+
+// The state before a symbol; *words goes down by one if it spills.
+static inline uint32_t encode_slot(const SlotEntry& entry, const uint16_t* slots, uint32_t x, uint8_t** words) {
+    const uint32_t spill = x >= entry.frequency << 18;  // as arithmetic: no branch predictor can guess it
+    store_le(*words - 2, static_cast<uint16_t>(x));
+    *words -= 2 * spill;
+    const uint32_t state = x >> (16 * spill);
+    // state < 2^18 f, so the product stays below 2^64: see reciprocal.
+    const uint32_t q = static_cast<uint32_t>(uint64_t{state} * entry.reciprocal >> 46);
+    return (q << kScalesSlotBits) + slots[entry.start + (state - q * entry.frequency)];
+}
 
 // Adds the distances to n decoded keys, mod 2^16 as a kernel left them, and checks them all. False where they break the page.
 bool scales_escapes(const int16_t* levels, uint32_t mantissa_bits, size_t n, EscapeReader& reader, uint8_t* keys);

@@ -59,28 +59,29 @@ void scales_row_levels(const Kernels& kernels, const ScalesPlace& place, const u
     }
 }
 
-bool scales_symbols(const Kernels& kernels, const ScalesPlace& place, const uint8_t* keys, uint16_t* levels, ScalesSymbols* made) {
-    const uint32_t m = place.mantissa_bits;
-    const size_t n = place.n, n_rows = scales_rows(place);
-    scales_row_levels(kernels, place, keys, levels);
+bool scales_base(const uint16_t* levels, size_t n_rows, uint32_t* base, uint8_t* rows) {
     uint32_t lowest = UINT16_MAX, highest = 0;
     for (size_t i = 0; i < n_rows; ++i) {
         lowest = levels[i] < lowest ? levels[i] : lowest;
         highest = levels[i] > highest ? levels[i] : highest;
     }
-    made->base = (highest > 510 && highest - 510 > lowest ? highest - 510 : lowest) & ~1u;
-    if (made->base >= kScalesBaseEnd) return false;
+    *base = (highest > 510 && highest - 510 > lowest ? highest - 510 : lowest) & ~1u;
+    if (*base >= kScalesBaseEnd) return false;
     for (size_t i = 0; i < n_rows; ++i) {
-        const uint32_t above = levels[i] < made->base ? 0 : (levels[i] - made->base + 1) / 2;
-        made->rows[i] = static_cast<uint8_t>(above < 255 ? above : 255);
+        const uint32_t above = levels[i] < *base ? 0 : (levels[i] - *base + 1) / 2;
+        rows[i] = static_cast<uint8_t>(above < 255 ? above : 255);
     }
+    return true;
+}
+
+bool scales_symbols(const Kernels& kernels, const ScalesPlace& place, const uint8_t* keys, uint16_t* levels, ScalesSymbols* made) {
+    const uint32_t m = place.mantissa_bits;
+    const size_t n = place.n;
+    scales_row_levels(kernels, place, keys, levels);
+    if (!scales_base(levels, scales_rows(place), &made->base, made->rows)) return false;
     scalar::RowWalk walk(place);
-    size_t n_nibbles = 0, n_escapes = 0;
-    const auto put = [&](uint32_t nibble) {  // room is checked by the caller
-        uint8_t& byte = made->escapes[n_nibbles / 2];
-        byte = static_cast<uint8_t>(n_nibbles % 2 == 0 ? nibble : byte | nibble << 4);
-        ++n_nibbles;
-    };
+    scalar::EscapeWriter writer{made->escapes, 2 * n};
+    size_t n_escapes = 0;
     for (size_t done = 0; done < n;) {
         int16_t level[scalar::kScalesChunk];
         const size_t chunk = n - done < scalar::kScalesChunk ? n - done : scalar::kScalesChunk;
@@ -94,15 +95,12 @@ bool scales_symbols(const Kernels& kernels, const ScalesPlace& place, const uint
             const uint32_t r = out[i] >> m & 15;
             if (r != 0 && r != 15) continue;
             const int32_t e = load_le<uint16_t>(src + 2 * i) >> m, reference = level[i] >> 3;
-            uint32_t distance = static_cast<uint32_t>(r == 0 ? reference - 11 - e : e - reference - 4);
-            if (n_nibbles + distance / 15 + 1 > 2 * n) return false;
-            for (; distance >= 15; distance -= 15) put(15);
-            put(distance);
+            if (!writer.put(static_cast<uint32_t>(r == 0 ? reference - 11 - e : e - reference - 4))) return false;
             --escapes;
         }
         done += chunk;
     }
-    made->n_escape_bytes = (n_nibbles + 1) / 2;
+    made->n_escape_bytes = (writer.n_nibbles + 1) / 2;
     return true;
 }
 
@@ -110,6 +108,18 @@ namespace scalar {
 
 namespace plain {
 #include "scales_loops-inl.h"
+}
+
+bool EscapeWriter::put(uint32_t distance) {
+    if (n_nibbles + distance / 15 + 1 > room) return false;
+    const auto add = [&](uint32_t nibble) {
+        uint8_t& byte = bytes[n_nibbles / 2];
+        byte = static_cast<uint8_t>(n_nibbles % 2 == 0 ? nibble : byte | nibble << 4);
+        ++n_nibbles;
+    };
+    for (; distance >= 15; distance -= 15) add(15);
+    add(distance);
+    return true;
 }
 
 int32_t scales_top(const uint8_t* keys, const int8_t* columns, size_t n, uint32_t mantissa_bits) {
@@ -144,21 +154,12 @@ void scales_columns(const uint8_t* keys, size_t n, uint32_t mantissa_bits, uint3
 }
 
 void scales_encode_group(const ScalesEncodeTable& table, const uint16_t* group, size_t n, uint32_t* x, uint8_t** words) {
-    uint8_t* at = *words;
     for (uint32_t t = 4; t-- > 0;) {
         for (uint32_t l = kLanes; l-- > 0;) {
             if (4 * l + t >= n) continue;
-            const ScalesEncodeTable::Entry& entry = table.entries[group[4 * l + t]];
-            const uint32_t spill = x[l] >= entry.frequency << 18;  // as arithmetic: no branch predictor can guess it
-            store_le(at - 2, static_cast<uint16_t>(x[l]));
-            at -= 2 * spill;
-            const uint32_t state = x[l] >> (16 * spill);
-            // state < 2^18 f, so the product stays below 2^64: see reciprocal.
-            const uint32_t q = static_cast<uint32_t>(uint64_t{state} * entry.reciprocal >> 46);
-            x[l] = (q << kScalesSlotBits) + table.slots[entry.start + (state - q * entry.frequency)];
+            x[l] = encode_slot(table.entries[group[4 * l + t]], table.slots, x[l], words);
         }
     }
-    *words = at;
 }
 
 void scales_encode(const ScalesEncodeTable& table, const uint16_t* symbols, size_t n, uint8_t* states, uint8_t* words_end,
