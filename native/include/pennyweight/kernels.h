@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "pennyweight/floatfields.h"
+#include "pennyweight/predictor.h"
 #include "pennyweight/rans.h"
 #include "pennyweight/scales.h"
 
@@ -64,6 +65,13 @@ struct Kernels {
     // For the page's mean magnitude, over n keys with a column scale each (nullptr: 0): the largest e', and with that as X the sum.
     int32_t (*scales_top)(const uint8_t* keys, const int8_t* columns, size_t n, uint32_t mantissa_bits);
     uint64_t (*scales_sum)(const uint8_t* keys, const int8_t* columns, size_t n, uint32_t mantissa_bits, int32_t top);
+
+    bool (*predictor_decode)(const PredictorTable& table, const PredictorBlock& block);
+    // Context and symbol of every key, and the escapes. False where the page's encoder declines for these.
+    bool (*predictor_model)(PredictorModel& model);
+    // As scales_encode, of the symbols of predictor_model.
+    void (*predictor_encode)(const PredictorEncodeTable& table, const ScalesPlace& place, const uint16_t* symbols, uint8_t* states,
+                             uint8_t* words_end, size_t* n_words);
 
     void (*byteplane_split)(const uint8_t* src, size_t n_bytes, size_t width, uint8_t* dst);
     void (*byteplane_merge)(const uint8_t* planes, size_t n_bytes, size_t width, uint8_t* dst);
