@@ -51,6 +51,7 @@ void bind_floatfields(nb::module_& m);
 void bind_palette(nb::module_& m);
 void bind_rans(nb::module_& m);
 void bind_huffman(nb::module_& m);
+void bind_predictor(nb::module_& m);
 void bind_scales(nb::module_& m);
 void bind_predictor_fit(nb::module_& m);
 void bind_frames(nb::module_& m);

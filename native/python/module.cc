@@ -10,6 +10,7 @@ NB_MODULE(_core, m) {
     bind_palette(m);
     bind_rans(m);
     bind_huffman(m);
+    bind_predictor(m);
     bind_scales(m);
     bind_predictor_fit(m);
     bind_frames(m);

@@ -5,6 +5,7 @@
 
 #include "pennyweight/byteplane.h"
 #include "pennyweight/kernels.h"
+#include "scalar/predictor.h"
 #include "scalar/scalar.h"
 #include "scalar/scales.h"
 
@@ -23,6 +24,9 @@ const Kernels& scalar_kernels() {
                                        scalar::scales_top,
                                        scalar::scales_sum,
                                        scalar::scales_columns,
+                                       scalar::predictor_decode,
+                                       scalar::predictor_model,
+                                       scalar::predictor_encode,
                                        byteplane_split,
                                        byteplane_merge,
                                        scalar::split_keys,

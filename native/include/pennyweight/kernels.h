@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "pennyweight/floatfields.h"
+#include "pennyweight/predictor.h"
 #include "pennyweight/rans.h"
 #include "pennyweight/scales.h"
 
@@ -69,6 +70,12 @@ struct Kernels {
 
     // For training: adds to sums[i] the magnitude of key i, in units of fraction << 20 at an exponent field of `above`.
     void (*scales_columns)(const uint8_t* keys, size_t n, uint32_t mantissa_bits, uint32_t fraction, int32_t above, uint64_t* sums);
+    bool (*predictor_decode)(const PredictorTable& table, const PredictorBlock& block);
+    // Context and symbol of every key, and the escapes. False where the page's encoder declines for these.
+    bool (*predictor_model)(PredictorModel& model);
+    // As scales_encode, of the symbols of predictor_model.
+    void (*predictor_encode)(const PredictorEncodeTable& table, const ScalesPlace& place, const uint16_t* symbols, uint8_t* states,
+                             uint8_t* words_end, size_t* n_words);
 
     void (*byteplane_split)(const uint8_t* src, size_t n_bytes, size_t width, uint8_t* dst);
     void (*byteplane_merge)(const uint8_t* planes, size_t n_bytes, size_t width, uint8_t* dst);

@@ -32,6 +32,8 @@ struct EscapeReader {
     bool finished() const;  // all bytes used, the filling 0
 };
 
+inline constexpr size_t kKeysPerEscape = 32;  // more escapes than one in that many keys: declined
+
 struct EscapeWriter {
     uint8_t* bytes;
     size_t room;  // in nibbles

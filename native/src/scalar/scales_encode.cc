@@ -7,8 +7,6 @@ namespace pennyweight {
 
 namespace {
 
-constexpr size_t kKeysPerEscape = 32;  // more escapes than one in that many keys: declined
-
 // Column scales of keys from `column` of a row on: the page's own, or spread out in `room`.
 const int8_t* columns_of(const ScalesPlace& place, uint64_t column, size_t n, int8_t* room) {
     if (place.columns == nullptr) return nullptr;
@@ -90,7 +88,7 @@ bool scales_symbols(const Kernels& kernels, const ScalesPlace& place, const uint
         scalar::scales_levels(walk, made->base, made->rows, chunk, level);
         uint32_t escapes = kernels.scales_symbols(src, level, chunk, m, out);
         n_escapes += escapes;
-        if (n_escapes > n / kKeysPerEscape) return false;
+        if (n_escapes > n / scalar::kKeysPerEscape) return false;
         for (size_t i = 0; escapes > 0 && i < chunk; ++i) {
             const uint32_t r = out[i] >> m & 15;
             if (r != 0 && r != 15) continue;

@@ -4,6 +4,7 @@
 #include "../simd/float_decode_avx2-inl.h"
 #include "../simd/float_split_avx2-inl.h"
 #include "../simd/rans_encode_avx2-inl.h"
+#include "../scalar/predictor.h"
 #include "../simd/scales_avx2-inl.h"
 
 namespace pennyweight {
@@ -27,6 +28,9 @@ const Kernels* avx2_kernels() {
                                        avx2::scales_top,
                                        avx2::scales_sum,
                                        avx2::scales_columns,
+                                       scalar::predictor_decode,
+                                       scalar::predictor_model,
+                                       scalar::predictor_encode,
                                        avx2::byteplane_split,
                                        avx2::byteplane_merge,
                                        avx2::split_keys,

@@ -4,6 +4,7 @@
 #include "../simd/float_decode_avx512-inl.h"
 #include "../simd/float_split_avx512-inl.h"
 #include "../simd/rans_encode_avx512-inl.h"
+#include "../scalar/predictor.h"
 #include "../simd/scales_avx512-inl.h"
 
 namespace pennyweight {
@@ -27,6 +28,9 @@ const Kernels* avx512_kernels() {
                                        avx512::scales_top,
                                        avx512::scales_sum,
                                        avx512::scales_columns,
+                                       scalar::predictor_decode,
+                                       scalar::predictor_model,
+                                       scalar::predictor_encode,
                                        avx512::byteplane_split,
                                        avx512::byteplane_merge,
                                        avx512::split_keys,

@@ -158,3 +158,52 @@ def predictor_solve(moments: Buffer, n: int, w: int, shrink: int, biased: bool) 
 
 def predictor_residuals(z: Buffer, d: int, w: int, triangles: Buffer) -> U8:
     """The residual scales, d i8, of z as predictor_moments takes it, with triangles one after the other."""
+
+def linear_predictor_encode(
+    keys: Buffer,
+    tables: Buffer,
+    first: int,
+    d: int,
+    s: int,
+    g: int,
+    columns: Buffer | None,
+    triangles: Buffer | None,
+    w: int,
+    residuals: Buffer | None,
+) -> tuple[int, U8, U8, U8] | None:
+    """(base, row scales, escapes, states and words) of u16 keys with signs, or None where linear_predictor.md declines.
+
+    tables: 96 contexts of 128 u16 frequencies. columns: i8, ceil(d / g) of them. triangles: one after the other,
+    2 w + w (w - 1) / 2 bytes each, residuals: d i8; None, both, and w = 0 without a predictor.
+    """
+
+def linear_predictor_decode(
+    tables: Buffer,
+    first: int,
+    d: int,
+    s: int,
+    g: int,
+    columns: Buffer | None,
+    triangles: Buffer | None,
+    w: int,
+    residuals: Buffer | None,
+    base: int,
+    rows: Buffer,
+    escapes: Buffer,
+    payload: Buffer,
+    out: Buffer,
+) -> bool: ...
+def linear_predictor_count(
+    keys: Buffer,
+    d: int,
+    s: int,
+    g: int,
+    columns: Buffer | None,
+    triangles: Buffer | None,
+    w: int,
+    residuals: Buffer | None,
+) -> tuple[U8, U8, int] | None:
+    """(u32 counts of the symbols of each context, row scales, bytes of escapes), or None where linear_predictor.md declines."""
+
+def linear_predictor_values(keys: Buffer, d: int, s: int, g: int, columns: Buffer | None) -> U8:
+    """What predictors are fitted to: z of each key of whole rows, i16."""
