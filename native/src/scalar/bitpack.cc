@@ -181,6 +181,17 @@ void bitpack_unpack_group(const uint8_t* src, size_t c, uint32_t width, uint32_t
     }
     const size_t n_bytes = bitpack_group_bytes(c, b);
     size_t i = 0;
+    if (width == 1 && c == kBitpackGroup) {
+        constexpr size_t kEights = kBitpackGroup / 8;
+        uint64_t eights[kEights];  // all loads first, so that a compiler makes vectors of the rest
+        for (size_t k = 0; k < kEights; ++k) {
+            const size_t at = k * b, from = at < n_bytes - 8 ? at : n_bytes - 8;  // nothing behind the group
+            eights[k] = load_le<uint64_t>(src + from) >> 8 * (at - from);
+        }
+        for (uint64_t& x : eights) x = part_bytes(x, b) << z;
+        for (size_t k = 0; k < kEights; ++k) store_le(dst + 8 * k, eights[k]);
+        return;
+    }
     if (width == 1) {
         for (; i + 8 <= c && i / 8 * b + 8 <= n_bytes; i += 8) {
             store_le(dst + i, part_bytes(load_le<uint64_t>(src + i / 8 * b) & ones(8 * b), b) << z);

@@ -11,10 +11,14 @@ void expand_slots(const RansTable& table, uint32_t* slots);
 
 // Decodes group by group with every read checked. 16 KiB: keep it out of loops over small things.
 struct RansDecoder {
-    uint32_t x[kLanes];
+    // States of all lanes, their low and high 16 bits apart: even lanes below 16, the odd ones, then those from 16 on.
+    struct Halves {
+        uint16_t low[kLanes], high[kLanes];
+    };
+    Halves x;
     const uint8_t* words;
     const uint8_t* words_end;
-    uint32_t slots[kSlots];
+    uint32_t slots[kSlots];  // as expand_slots, for halves: symbol >> 4, frequency, symbol & 15, rank
 
     void start(const RansTable& table, const uint32_t* states, const uint8_t* first_word, const uint8_t* end);
     // Symbols i < n of one group, n <= 128. False if the words run out.
