@@ -254,7 +254,9 @@ def _lesson(
     counts = counted[0].view("<u4").astype(np.int64).reshape(CONTEXTS, ALPHABET)
     n_counted = sample.keys.size // 2
     side = ONE * COLUMN_BITS * (len(columns or b"") + len(residuals)) * n_counted // sample.n_keys
-    cost = price(counts) + price(np.bincount(counted[1])) + 8 * ONE * counted[2] + side
+    # Each count flatters, as its table will be another's; with a predictor there are more of them
+    cells = ONE * int(np.count_nonzero(counts))
+    cost = price(counts) + cells + price(np.bincount(counted[1])) + 8 * ONE * counted[2] + side
     without = price(np.bincount(_unsigned(sample).keys.view("<u2"))) + ONE * n_counted
     return Prediction(job.segment, sample.n_keys, geometry, columns, counts, cost, without, w, triangles, residuals)
 

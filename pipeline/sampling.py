@@ -30,7 +30,7 @@ MIN_KEYS: Final = 2**14
 """A tensor with fewer has too little to say."""
 
 SAMPLE_KEYS: Final = 2**20
-"""Of all tensors together, and of one at most."""
+"""Of a tensor, at most."""
 
 _MIN_SAMPLE: Final = 2**16
 _ROWS: Final = 256  # of a sample: a column scale is the mean of so many keys
@@ -53,7 +53,7 @@ class Path(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A tensor to learn from: its number among the segments, its offset in the file, elements to look at."""
+    """A tensor to learn from: its number among the segments, its offset in the file. One in `share` is looked at."""
 
     segment: int
     offset: int
@@ -96,7 +96,7 @@ def draw(src: Reader, job: Job, max_row: int = MAX_ROW) -> Sample | None:
     products = set(accumulate(reversed(tensor.shape), mul))
     trailing = sorted(d for d in products if 1 < d <= min(max_row, n_elements // 2))
     row = max(trailing, default=min(_RUNS[-1], n_elements))
-    wanted = min(max(_ROWS * row, job.share, _MIN_SAMPLE), SAMPLE_KEYS - 1)
+    wanted = min(max(_ROWS * row, n_elements // job.share, _MIN_SAMPLE), SAMPLE_KEYS - 1)
     read = _read(src, job.offset, n_elements // row, row * width, wanted * width)
     keys = _stream(job.path, read)
     if keys is None:

@@ -1,4 +1,4 @@
-"""Tables for `scales` from counts of symbols, in whole numbers."""
+"""Static tables from counts of symbols, in whole numbers."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ ONE: Final = 1 << 16
 
 MAX_SETS: Final = 4
 _ROUNDS: Final = 4
-_SET_BITS: Final = 16_000
-"""What a set of tables takes in the file, and as much again: less gain than that is not worth another."""
+_SEEDS: Final = 4
 
 
 def log2(values: Ints) -> Ints:
@@ -39,7 +38,7 @@ def price(counts: Ints) -> int:
 
 
 def frequencies(counts: Ints) -> Ints:
-    """(phases, A) counts to frequencies that add up to 2**14 in each phase.
+    """(contexts, A) counts to frequencies that add up to 2**14 in each context.
 
     None is 0: a block may hold what no sample does.
     """
@@ -62,29 +61,41 @@ def frequencies(counts: Ints) -> Ints:
 
 
 def costs(counts: Ints, tables: Sequence[Ints]) -> Ints:
-    """(n, phases, A) counts and k tables to (n, k): what the symbols cost with these frequencies, in 1 / ONE bit."""
+    """(n, contexts, A) counts and k tables to (n, k): what the symbols cost with these frequencies, in 1 / ONE bit."""
     bits = np.stack([14 * ONE - log2(table).reshape(-1) for table in tables], axis=1)
     made: Ints = counts.reshape(len(counts), -1) @ bits
     return made
 
 
-def choose_tables(counts: Ints) -> tuple[list[Ints], list[int]]:
-    """(n, phases, A) counts of n tensors to up to four sets of tables, and the set of each tensor.
+def weighted(counts: Ints, n_keys: int) -> Ints:
+    """The counts of a sample as those of the whole tensor would be: large tensors must not be outvoted."""
+    made: Ints = counts * n_keys // max(1, int(counts.sum()))
+    return made
 
-    k-means, begun anew with one set more for the tensor that the sets fit worst, as long as that pays.
+
+def choose_tables(counts: Ints, set_bits: int) -> tuple[list[Ints], list[int]]:
+    """(n, contexts, A) counts of n tensors to up to four sets of tables, and the set of each tensor.
+
+    k-means, begun anew with one set more, for one of the tensors that the sets fit worst, as long as that saves more
+    than set_bits, which is what a set takes in the file.
     """
     alone = np.array([price(each) for each in counts], np.int64)
     best = _Sets([frequencies(counts.sum(axis=0))], counts)
     while len(best.tables) < min(MAX_SETS, len(counts)):
-        worst = int(np.argmax(best.costs - alone))
-        more = _Sets([*best.tables, frequencies(counts[worst])], counts)
-        for _ in range(_ROUNDS):
-            more = _Sets([frequencies(counts[more.chosen == i].sum(axis=0)) for i in np.unique(more.chosen)], counts)
+        worst = np.argsort(alone - best.costs, kind="stable")[:_SEEDS]
+        more = min((_grown(best, counts, seed) for seed in worst), key=lambda sets: int(sets.costs.sum()))
         saved = int(best.costs.sum()) - int(more.costs.sum())
-        if len(more.tables) <= len(best.tables) or saved <= ONE * _SET_BITS:
+        if len(more.tables) <= len(best.tables) or saved <= ONE * set_bits:
             break
         best = more
     return best.tables, best.chosen.tolist()
+
+
+def _grown(sets: _Sets, counts: Ints, seed: int) -> _Sets:
+    more = _Sets([*sets.tables, frequencies(counts[seed])], counts)
+    for _ in range(_ROUNDS):
+        more = _Sets([frequencies(counts[more.chosen == i].sum(axis=0)) for i in np.unique(more.chosen)], counts)
+    return more
 
 
 class _Sets:

@@ -16,15 +16,14 @@ from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pennyweight.pipeline.files import Reader
 from pennyweight.pipeline.plan import Plan
 from pennyweight.pipeline.policy import Plans
 from pennyweight.pipeline.prediction import Prediction, predict
-from pennyweight.pipeline.sampling import MIN_KEYS, SAMPLE_KEYS, Job, Lesson, Path, learn
+from pennyweight.pipeline.sampling import MIN_KEYS, Job, Lesson, Path, learn
 from pennyweight.pipeline.sources import Segment, TensorRange
-from pennyweight.pipeline.tables import choose_tables
+from pennyweight.pipeline.tables import choose_tables, weighted
 from pennyweight.stages.entropy.linear_predictor import LinearPredictor, Predictor, PredictorModel, triangle_bytes
 from pennyweight.stages.entropy.scales import Scales, ScalesModel
 from pennyweight.stages.protocol import Stage, Stream
@@ -35,7 +34,12 @@ MAX_TENSORS: Final = 2**14
 SIDE_FRAME_BYTES: Final = 2**20
 MAX_SIDE_BYTES: Final = 2**26
 
+_SCALES_BITS, _PREDICTOR_BITS = 16_000, 50_000
+"""What a set of tables takes in the file: less gain than that is not worth another."""
+
 TRAINED: Final = (Scales, LinearPredictor)
+_SHARES: Final = (16, 8)
+"""A tensor's sample is one part in so many, within the bounds of `sampling`: counts of fewer cost 0.01 to 0.05 points."""
 
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
@@ -71,7 +75,7 @@ def train(src: Reader, segments: Sequence[Segment], plans: Plans, *, map: Map = 
     Memory: a sample for each thread, of at most 2**21 keys and what its elements have besides, the lessons, and what
     prediction.predict says.
     """
-    jobs = [_jobs(segments, plans, kind) for kind in TRAINED]
+    jobs = [_jobs(segments, plans, kind, share) for kind, share in zip(TRAINED, _SHARES, strict=True)]
     scales = {lesson.segment: lesson for lesson in map(partial(learn, src), jobs[0]) if lesson is not None}
     predictions = {lesson.segment: lesson for lesson in predict(src, jobs[1], map)}
     for segment in scales.keys() & predictions.keys():
@@ -84,15 +88,15 @@ def train(src: Reader, segments: Sequence[Segment], plans: Plans, *, map: Map = 
     for lesson in scales.values():
         by_bits.setdefault(lesson.mantissa_bits, []).append(lesson)
     for m, lessons in sorted(by_bits.items()):
-        for lesson, number in zip(lessons, side.tables([lesson.counts for lesson in lessons]), strict=True):
+        for lesson, number in zip(lessons, side.tables(lessons, _SCALES_BITS), strict=True):
             models[lesson.segment] = _scales(lesson, m, number, side)
     ordered = list(predictions.values())
-    for prediction, number in zip(ordered, side.tables([lesson.counts for lesson in ordered]), strict=True):
+    for prediction, number in zip(ordered, side.tables(ordered, _PREDICTOR_BITS), strict=True):
         models[prediction.segment] = _predictor(prediction, number, side)
     return Training(tuple(side.frames()), segments, plans, models)
 
 
-def _jobs(segments: Sequence[Segment], plans: Plans, kind: type[Stage]) -> list[Job]:
+def _jobs(segments: Sequence[Segment], plans: Plans, kind: type[Stage], share: int) -> list[Job]:
     """The tensors whose plans have such a stage."""
     paths = {dtype: path for dtype, row in plans.items() if (path := _find(row, kind)) is not None}
     starts = accumulate((segment.n_bytes for segment in segments), initial=0)
@@ -101,7 +105,6 @@ def _jobs(segments: Sequence[Segment], plans: Plans, kind: type[Stage]) -> list[
         for number, (segment, start) in enumerate(zip(segments, starts, strict=False))
         if isinstance(segment, TensorRange) and segment.dtype in paths and segment.n_bytes >= MIN_KEYS
     ][:MAX_TENSORS]
-    share = SAMPLE_KEYS // max(1, len(found))
     return [Job(number, start, segment, paths[segment.dtype], share) for number, start, segment in found]
 
 
@@ -114,11 +117,11 @@ class _Side:
         self._open: int | None = None  # where small pieces go
         self._left = MAX_SIDE_BYTES
 
-    def tables(self, counts: Sequence[NDArray[np.int64]]) -> list[int]:
-        """The number of the table that is best for each of the counts; there are few tables."""
-        if not counts:
+    def tables(self, lessons: Sequence[Lesson | Prediction], set_bits: int) -> list[int]:
+        """The number of the frame with the best tables for each; there are few of them."""
+        if not lessons:
             return []
-        tables, chosen = choose_tables(np.stack(counts))
+        tables, chosen = choose_tables(np.stack([weighted(each.counts, each.n_keys) for each in lessons]), set_bits)
         numbers = [self.frame(table.astype("<u2").tobytes()) for table in tables]
         return [numbers[i] for i in chosen]
 
