@@ -39,7 +39,7 @@ _SCALES_BITS, _PREDICTOR_BITS = 16_000, 50_000
 
 TRAINED: Final = (Scales, LinearPredictor)
 _SHARES: Final = (16, 8)
-"""A tensor's sample is one part in so many, within the bounds of `sampling`: counts of fewer cost 0.01 to 0.05 points."""
+"""A tensor's sample is one part in so many, within the bounds of `sampling`: fewer counts cost 0.01 to 0.05 points."""
 
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
