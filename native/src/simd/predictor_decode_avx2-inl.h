@@ -2,6 +2,7 @@
 #pragma once
 
 #include "predictor_avx2-inl.h"
+#include "predictor_avx2.h"
 #include "rans_avx2-inl.h"
 
 namespace pennyweight::avx2 {
@@ -173,7 +174,7 @@ bool predictor_decode_blocks(const PredictorTable& table, const PredictorBlock& 
     return decoder.escapes.finished() && scalar::stream_ended(decoder.states, decoder.words.next, decoder.words.end);
 }
 
-inline bool predictor_decode(const PredictorTable& table, const PredictorBlock& block) {
+bool predictor_decode(const PredictorTable& table, const PredictorBlock& block) {
     if (!scalar::states_valid(block.payload)) return false;
     return block.predictor.w != 0 ? predictor_decode_blocks<true>(table, block) : predictor_decode_blocks<false>(table, block);
 }

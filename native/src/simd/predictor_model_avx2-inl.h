@@ -2,6 +2,7 @@
 #pragma once
 
 #include "predictor_avx2-inl.h"
+#include "predictor_avx2.h"
 
 namespace pennyweight::avx2 {
 
@@ -116,7 +117,7 @@ bool predictor_model_blocks(PredictorModel& model) {
     return true;
 }
 
-inline bool predictor_model(PredictorModel& model) {
+bool predictor_model(PredictorModel& model) {
     return model.predictor.w != 0 ? predictor_model_blocks<true>(model) : predictor_model_blocks<false>(model);
 }
 
