@@ -1,7 +1,8 @@
 // What decoder and model pass of `linear_predictor` share, 8 lanes in a vector, four vectors for a place. Included by targets/avx2.cc only.
 //
 // z stands in pairs of places, z[k / 2][lane][k % 2], so that one madd takes two places of 8 lanes. Two places are predicted at once, which
-// halves the loads of z; what the first of them adds to the second follows when it is known.
+// halves the loads of z; what the first of them adds to the second follows when it is known. Tried and lost: to keep compilers from loading
+// z twice all the same (no difference on Zen 3, where the two multipliers are what is short).
 #pragma once
 
 #include <immintrin.h>
