@@ -11,7 +11,7 @@ LaneWalk::LaneWalk(const ScalesPlace& p, uint32_t block_base, const uint8_t* blo
     : place(p), base(block_base), rows(block_rows), d(static_cast<size_t>(p.d)), n_scales(scales_rows(p)) {
     skipped = static_cast<size_t>(p.first % p.d);
     n_rows = (skipped + p.n + d - 1) / d;
-    row = lanes = full_begin = full_end = segment_end = 0;
+    row = lanes = begin = end = full_begin = full_end = segment_end = 0;
 }
 
 bool LaneWalk::next_batch() {
@@ -23,18 +23,17 @@ bool LaneWalk::next_batch() {
 void LaneWalk::enter(size_t first_row) {
     row = first_row;
     lanes = n_rows - row < kLanes ? n_rows - row : kLanes;
-    full_begin = full_end = 0;
-    segment_end = 0;
-    if (lanes < kLanes) return;
-    const size_t last = (row + kLanes) * d, end = skipped + place.n;  // where the last row ends, whole and in fact
-    full_begin = row == 0 ? skipped : 0;
-    full_end = last <= end ? d : d - (last - end);
-    if (full_end < full_begin) full_end = full_begin;
+    const size_t whole = (row + lanes) * d, in_fact = skipped + place.n;  // where the last row ends
+    const size_t last_end = whole <= in_fact ? d : d - (whole - in_fact);
+    begin = row == 0 && lanes == 1 ? skipped : 0;
+    end = lanes == 1 ? last_end : d;
+    full_begin = lanes < kLanes ? 0 : row == 0 ? skipped : 0;
+    full_end = lanes < kLanes || last_end < full_begin ? full_begin : last_end;
 }
 
 void LaneWalk::start_segment(size_t j) {
-    const uint64_t q = (place.d + place.S - 1) / place.S, segment = j / place.S, end = (segment + 1) * place.S;
-    segment_end = end < d ? static_cast<size_t>(end) : d;
+    const uint64_t q = (place.d + place.S - 1) / place.S, segment = j / place.S, next = (segment + 1) * place.S;
+    segment_end = next < d ? static_cast<size_t>(next) : d;
     for (size_t l = 0; l < kLanes; ++l) {
         const uint64_t scale = (row + l) * q + segment - skipped / place.S;  // wraps below 0
         row_levels[l] = static_cast<int16_t>(base + (l < lanes && scale < n_scales ? 2u * rows[scale] : 0));
@@ -48,15 +47,33 @@ uint32_t LaneWalk::active(size_t j) const {
     return mask;
 }
 
+int32_t LaneWalk::column(size_t j) const {
+    if (place.columns == nullptr) return 0;
+    return place.columns[place.g == 1 ? j : j / static_cast<size_t>(place.g)];
+}
+
+ptrdiff_t LaneWalk::key(size_t l) const { return static_cast<ptrdiff_t>((row + l) * d) - static_cast<ptrdiff_t>(skipped); }
+
+size_t LaneWalk::first_place(size_t l) const { return row + l == 0 ? skipped : 0; }
+
+size_t LaneWalk::last_place(size_t l) const {
+    const size_t left = skipped + place.n - (row + l) * d;
+    return left < d ? left : d;
+}
+
 void predict(const uint8_t* triangle, uint32_t w, uint32_t j, const int16_t* z, int32_t* u) {
     const uint8_t* row = triangle + 2 * w + j * (j - 1) / 2;
     const int32_t bias = load_le<int16_t>(triangle + 2 * j);
-    uint32_t sum[kLanes] = {};  // it may wrap
-    for (uint32_t k = 0; k < j; ++k) {
-        const int32_t a = static_cast<int8_t>(row[k]);
-        for (uint32_t l = 0; l < kLanes; ++l) sum[l] += static_cast<uint32_t>(a * z[k * kLanes + l]);
+    constexpr uint32_t kTogether = 16;  // so that their sums stay in registers
+    for (uint32_t first = 0; first < kLanes; first += kTogether) {
+        uint32_t sum[kTogether] = {};  // it may wrap
+        for (uint32_t k = 0; k < j; ++k) {
+            const int16_t a = static_cast<int8_t>(row[k]);
+            const int16_t* of_lanes = z + k * kLanes + first;
+            for (uint32_t l = 0; l < kTogether; ++l) sum[l] += static_cast<uint32_t>(a * of_lanes[l]);
+        }
+        for (uint32_t l = 0; l < kTogether; ++l) u[first + l] = (static_cast<int32_t>(sum[l]) >> 6) + bias;
     }
-    for (uint32_t l = 0; l < kLanes; ++l) u[l] = (static_cast<int32_t>(sum[l]) >> 6) + bias;
 }
 
 bool finish_key(uint32_t symbol, bool negative, int32_t reference, EscapeReader& reader, uint32_t* key) {
@@ -85,12 +102,12 @@ bool predictor_decode(const PredictorTable& table, const PredictorBlock& block) 
     const Predictor& predictor = block.predictor;
     const uint32_t w = predictor.w;
     for (LaneWalk walk(block.place, block.base, block.rows); walk.next_batch();) {
-        for (size_t j = 0; j < walk.d; ++j) {
-            if (j == walk.segment_end) walk.start_segment(j);
+        if (w != 0) std::memset(block.room->z, 0, walk.begin % w * kLanes * sizeof(int16_t));
+        for (size_t j = walk.begin; j < walk.end; ++j) {
+            if (j == walk.begin || j == walk.segment_end) walk.start_segment(j);
             const uint32_t active = walk.active(j), in_band = w == 0 ? 0 : static_cast<uint32_t>(j % w);
             int16_t* const z = block.room->z + in_band * kLanes;
             if (w != 0) std::memset(z, 0, kLanes * sizeof(*z));
-            if (active == 0) continue;
             int32_t u[kLanes] = {};
             if (w != 0) {
                 predict(predictor.triangles + j / w % predictor.n_triangles * triangle_bytes(w), w, in_band, block.room->z, u);

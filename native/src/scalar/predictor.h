@@ -18,13 +18,16 @@ struct LaneWalk {
     LaneWalk(const ScalesPlace& p, uint32_t block_base, const uint8_t* block_rows);
     bool next_batch();
     void enter(size_t first_row);  // of any batch
-    // To be called with j = 0 and whenever j reaches segment_end: levels of the rows from place j on, columns apart.
+    // To be called for the batch's first place and whenever j reaches segment_end: levels of the rows from place j on, columns apart.
     void start_segment(size_t j);
     // A bit for each lane that has a key at place j.
     uint32_t active(size_t j) const;
-    int32_t column(size_t j) const { return place.columns == nullptr ? 0 : place.columns[j / static_cast<size_t>(place.g)]; }
+    // Places at which lane l, below `lanes`, has keys.
+    size_t first_place(size_t l) const;
+    size_t last_place(size_t l) const;  // one past it
+    int32_t column(size_t j) const;
     // Number in the block of the key of lane l at place 0; below 0 for the first lane of a block that begins in mid-row.
-    ptrdiff_t key(size_t l) const { return static_cast<ptrdiff_t>((row + l) * d) - static_cast<ptrdiff_t>(skipped); }
+    ptrdiff_t key(size_t l) const;
 
     const ScalesPlace& place;
     uint32_t base;
@@ -33,7 +36,8 @@ struct LaneWalk {
     size_t skipped;  // keys of the first row that are not in the block
     size_t n_rows;  // of the block
     size_t row, lanes;  // of the batch: first row, number
-    size_t full_begin, full_end;  // places at which all 32 lanes have a key
+    size_t begin, end;  // places at which a lane has a key
+    size_t full_begin, full_end;  // and all 32 have one
     size_t segment_end;
     alignas(64) int16_t row_levels[kLanes];
 };

@@ -55,12 +55,12 @@ bool predictor_model(PredictorModel& model) {
     size_t n_escapes = 0;
     uint16_t* out = model.symbols;
     for (LaneWalk walk(model.place, model.base, model.rows); walk.next_batch();) {
-        for (size_t j = 0; j < walk.d; ++j) {
-            if (j == walk.segment_end) walk.start_segment(j);
+        if (w != 0) std::memset(model.room->z, 0, walk.begin % w * kLanes * sizeof(int16_t));
+        for (size_t j = walk.begin; j < walk.end; ++j) {
+            if (j == walk.begin || j == walk.segment_end) walk.start_segment(j);
             const uint32_t active = walk.active(j), in_band = w == 0 ? 0 : static_cast<uint32_t>(j % w);
             int16_t* const z = model.room->z + in_band * kLanes;
             if (w != 0) std::memset(z, 0, kLanes * sizeof(*z));
-            if (active == 0) continue;
             int32_t u[kLanes] = {};
             if (w != 0) {
                 predict(predictor.triangles + j / w % predictor.n_triangles * triangle_bytes(w), w, in_band, model.room->z, u);
@@ -93,7 +93,7 @@ void predictor_encode(const PredictorEncodeTable& table, const ScalesPlace& plac
     LaneWalk walk(place, 0, nullptr);
     for (size_t batch = (walk.n_rows + kLanes - 1) / kLanes; batch-- > 0;) {
         walk.enter(batch * kLanes);
-        for (size_t j = walk.d; j-- > 0;) {
+        for (size_t j = walk.end; j-- > walk.begin;) {
             if (j >= walk.full_begin && j < walk.full_end) {
                 next -= kLanes;
                 for (uint32_t l = kLanes; l-- > 0;) x[l] = encode_slot(table.entries[next[l]], table.slots, x[l], &words);

@@ -3,8 +3,9 @@
 #include "../simd/byteplane_avx2-inl.h"
 #include "../simd/float_decode_avx2-inl.h"
 #include "../simd/float_split_avx2-inl.h"
+#include "../simd/predictor_decode_avx2-inl.h"
+#include "../simd/predictor_model_avx2-inl.h"
 #include "../simd/rans_encode_avx2-inl.h"
-#include "../scalar/predictor.h"
 #include "../simd/scales_avx2-inl.h"
 
 namespace pennyweight {
@@ -28,8 +29,8 @@ const Kernels* avx2_kernels() {
                                        avx2::scales_top,
                                        avx2::scales_sum,
                                        avx2::scales_columns,
-                                       scalar::predictor_decode,
-                                       scalar::predictor_model,
+                                       avx2::predictor_decode,
+                                       avx2::predictor_model,
                                        scalar::predictor_encode,
                                        avx2::byteplane_split,
                                        avx2::byteplane_merge,

@@ -5,6 +5,7 @@
 #include "../simd/float_split_avx512-inl.h"
 #include "../simd/rans_encode_avx512-inl.h"
 #include "../scalar/predictor.h"
+#include "../simd/predictor_avx2.h"
 #include "../simd/scales_avx512-inl.h"
 
 namespace pennyweight {
@@ -28,8 +29,8 @@ const Kernels* avx512_kernels() {
                                        avx512::scales_top,
                                        avx512::scales_sum,
                                        avx512::scales_columns,
-                                       scalar::predictor_decode,
-                                       scalar::predictor_model,
+                                       avx2::predictor_decode,
+                                       avx2::predictor_model,
                                        scalar::predictor_encode,
                                        avx512::byteplane_split,
                                        avx512::byteplane_merge,

@@ -1,0 +1,12 @@
+// Kernels that targets/avx2.cc defines and the AVX-512 target takes from it: every CPU with the one has the other. Declared only, for
+// compiled anew with its flags they would be another definition of the same functions.
+#pragma once
+
+#include "pennyweight/predictor.h"
+
+namespace pennyweight::avx2 {
+
+bool predictor_decode(const PredictorTable& table, const PredictorBlock& block);
+bool predictor_model(PredictorModel& model);
+
+}  // namespace pennyweight::avx2
