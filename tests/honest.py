@@ -6,6 +6,7 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import honest_predicted
 import numpy as np
 import spec_choices
 import spec_nodes as spec
@@ -143,6 +144,10 @@ HONEST: dict[str, Honest] = {
     "floatfields 16": Honest(stored(FLOATFIELDS, *flat(spec.floatfields(BF16, 1, 16))), BF16),
     "floatfields 16 of F16": Honest(stored(FLOATFIELDS, *flat(spec.floatfields(HALF, 2, 16))), HALF),
     "floatfields 16 of F64": Honest(stored(FLOATFIELDS, *flat(spec.floatfields(BF16, 4, 16))), BF16),
+    "floatfields 17": Honest(stored(FLOATFIELDS, *flat(spec.floatfields(BF16, 1, 17))), BF16),
+    "floatfields 17 of F16": Honest(stored(FLOATFIELDS, *flat(spec.floatfields(HALF, 2, 17))), HALF),
+    "floatfields 17 of F64": Honest(stored(FLOATFIELDS, *flat(spec.floatfields(BF16, 4, 17))), BF16),
+    "floatfields 17 of F8_E4M3": Honest(stored(FLOATFIELDS, *flat(spec.floatfields(F8, 5, 17))), F8),
     "floatfields 4 of F8_E5M2": Honest(stored(FLOATFIELDS, *flat(spec.floatfields(F8, 6, 4, 4, 9))), F8),
     "floatfields 5 of F8_E4M3": Honest(stored(FLOATFIELDS, *flat(spec.floatfields(F8, 5, 5))), F8),
     "rans": Honest(stored(RANS, spec.rans_header(FREQUENCIES, N_WORDS), RANS_PART), SYMBOLS),
@@ -156,6 +161,8 @@ HONEST: dict[str, Honest] = {
     "palette": Honest(stored(PALETTE, *flat(spec.palette(LABELS, 2, [77]))), LABELS),
     "group": Honest(stored(GROUP_ID, *flat(spec.group(TEXT, RUNS))), TEXT),
     "scales": Honest(stored(SCALES, SCALES_HEADER, ROWS, ESCAPES, WORDS), KEYS.tobytes(), SCALES_SIDE),
+    "linear_predictor": Honest(*honest_predicted.SPOILABLE),
+    "linear_predictor alone": Honest(*honest_predicted.ALONE),
 }
 
 

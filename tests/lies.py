@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from honest import BF16, EXPONENT, FLOAT_HEADER, HONEST, SIGN_MANTISSA, TEXT, chain, long_varint
 from lies_of_coders import huffman_lies, rans_lies, zstd_lies
+from lies_of_predictor import predictor_lies
 from lies_of_scales import scales_lies
 from lies_of_splits import bitpack_lies, float_lies, group_lies, palette_lies, split_lies
 from spec_nodes import BYTEPLANE, FLOATFIELDS, ZSTD, byteplane, node, store, varint
@@ -61,16 +62,16 @@ def node_lies() -> Iterator[tuple[Any, ...]]:
 
 def unknown_stages() -> Iterator[tuple[str, bytes, bytes]]:
     """Not corrupt, but too new."""
-    for stage in (11, 127, 128, 1 << 40):
+    for stage in (12, 127, 128, 1 << 40):
         yield f"stage {stage}", varint(stage) + b"\0" + TEXT, TEXT
-    yield "stage 11 of a part", node(ZSTD, varint(9), [node(11, b"", tail=b"123456789")]), TEXT
-    patches = node(11)
+    yield "stage 12 of a part", node(ZSTD, varint(9), [node(12, b"", tail=b"123456789")]), TEXT
+    patches = node(12)
     parts = [*map(store, (EXPONENT, SIGN_MANTISSA)), patches]
-    yield "stage 11 of patches", node(FLOATFIELDS, FLOAT_HEADER, parts), BF16
+    yield "stage 12 of patches", node(FLOATFIELDS, FLOAT_HEADER, parts), BF16
 
 
 SECTIONS: tuple[Callable[[], Iterator[tuple[Any, ...]]], ...] = (
     node_lies, split_lies, float_lies, bitpack_lies, palette_lies, group_lies, rans_lies, huffman_lies, zstd_lies,
-    scales_lies,
+    scales_lies, predictor_lies,
 )  # fmt: skip
 LIES = [Lie(*lie) for section in SECTIONS for lie in section()]

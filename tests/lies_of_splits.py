@@ -51,7 +51,7 @@ def float_lies() -> Iterator[tuple[str, bytes, bytes]]:
     base, n_patches = varint(BASE), varint(3)
     for format_id in (0, 7, 255):
         yield f"format {format_id}", float_frame(bytes([format_id, 4]) + base + n_patches), BF16
-    for kind in (0, 3, 7, 8, 15, 17, 255):
+    for kind in (0, 3, 7, 8, 15, 17, 18, 255):
         yield f"symbols {kind}", float_frame(bytes([1, kind]) + base + n_patches), BF16
     for wrong in (241, 255, 1 << 32, (1 << 63) - 1):
         yield f"base of {wrong}", float_frame(b"\1\4" + varint(wrong) + n_patches), BF16
@@ -102,10 +102,11 @@ def float_lies() -> Iterator[tuple[str, bytes, bytes]]:
 
 
 def other_symbols() -> Iterator[tuple[str, bytes, bytes]]:
-    """Rules of symbols 6 and 16, of fields below 8 bits, and of the 8-bit formats."""
+    """Rules of symbols 6, 16 and 17, of fields below 8 bits, and of the 8-bit formats."""
     for name, format_id, kind, data in (
         ("BF16", 1, 5, BF16), ("BF16", 1, 16, BF16), ("F16", 2, 4, HALF), ("F32", 3, 5, bytes(64)),
         ("F64", 4, 16, bytes(64)), ("F8_E4M3", 5, 5, F8), ("F8_E5M2", 6, 16, F8),
+        ("BF16", 1, 17, BF16), ("F32", 3, 17, bytes(64)), ("F64", 4, 17, bytes(64)), ("F8_E4M3", 5, 17, F8),
     ):  # fmt: skip
         header, (exponent, field, *others) = spec.floatfields(data, format_id, kind)
         h, n = layout(format_id, kind).h, len(field)
@@ -142,6 +143,7 @@ def other_symbols() -> Iterator[tuple[str, bytes, bytes]]:
     header, (keys, field, patches) = spec.floatfields(HALF, 2, 16)
     yield "low of F16 with symbols 16", stored(FLOATFIELDS, header, keys, field, b"", patches), HALF
 
+    yield from signed_keys()
     header, parts = spec.floatfields(F8, 5, 4)
     yield "symbols 6 of F8_E4M3", stored(FLOATFIELDS, b"\5\6\0\0", *parts), F8
     yield "base 1 of F8_E4M3", stored(FLOATFIELDS, b"\5\4\1\0", *parts), F8
@@ -153,6 +155,27 @@ def other_symbols() -> Iterator[tuple[str, bytes, bytes]]:
         patches = struct.pack("<I", position << 11 | exponent)
         frame = stored(FLOATFIELDS, b"\6\4\0\1", bytes(300), bytes(300), patches)
         yield f"patch of F8_E5M2 at {position}, exponent {exponent}", frame, bytes(300)
+
+
+def signed_keys() -> Iterator[tuple[str, bytes, bytes]]:
+    """Rules of symbols 17."""
+    for name, format_id, data, bits in (
+        ("BF16", 1, BF16, 10), ("F16", 2, HALF, 7), ("F64", 4, bytes(64), 13), ("F8_E4M3", 5, F8, 6),
+    ):  # fmt: skip
+        header, (keys, *others) = spec.floatfields(data, format_id, 17)
+        for at in (0, len(keys) // 2 - 1):
+            for key in (1 << bits, 1 << 14, 0x8000 | 1 << bits, 0xFFFF):
+                lying = keys[: 2 * at] + struct.pack("<H", key) + keys[2 * at + 2 :]
+                yield f"signed key {key} of {name} at {at}", stored(FLOATFIELDS, header, lying, *others), data
+    header, (keys, field, patches) = spec.floatfields(BF16, 1, 17)
+    yield "signed keys of a byte each", stored(FLOATFIELDS, header, EXPONENT, field, patches), BF16
+    yield "signed keys one byte short", stored(FLOATFIELDS, header, keys[:-1], field, patches), BF16
+    yield "symbols 17 with a base", stored(FLOATFIELDS, b"\1\x11\1\0", keys, field, patches), BF16
+    patch = struct.pack("<I", 5 << 11 | 120)
+    yield "symbols 17 with a patch", stored(FLOATFIELDS, b"\1\x11\0\1", keys, field, patch), BF16
+    header, (keys, field, patches) = spec.floatfields(HALF, 2, 17)
+    yield "low of F16 with symbols 17", stored(FLOATFIELDS, header, keys, field, b"", patches), HALF
+    yield "symbols 17 of F8_E5M2", stored(FLOATFIELDS, b"\6\x11\0\0", bytes(600), bytes(300), b""), bytes(300)
 
 
 def bitpack_lies() -> Iterator[tuple[str, bytes, bytes]]:

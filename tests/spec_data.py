@@ -13,7 +13,7 @@ from spec_nodes import Ints
 class Dice:
     """Choices and data at random."""
 
-    def __init__(self, seed: int, newest: bool = False) -> None:
+    def __init__(self, seed: int, newest: bool = True) -> None:
         """Without `newest`, nothing of `linear_predictor` and symbols 17: golden containers that are older come from
         such seeds, and must not change.
         """

@@ -47,7 +47,7 @@ MAX_NODES = 60
 class Maker(Predictions):
     """Valid frames and containers, decided by a seed."""
 
-    def __init__(self, seed: int, newest: bool = False) -> None:
+    def __init__(self, seed: int, newest: bool = True) -> None:
         super().__init__(seed, newest)
         self.limit = self.n_nodes = 0
         self.no_side = False

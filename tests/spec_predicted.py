@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from spec_nodes import Encoded, varint
 from spec_predictor import CONTEXTS, SYMBOLS, Predictor, Triangle, buckets, coding_order, expect, value
-from spec_scaled import Geometry
+from spec_scaled import MAX_BASE, Geometry, our_rows
 from spec_scales import PRECISION
 
 Table = Sequence[int]
@@ -149,6 +149,23 @@ def linear_predictor(
     words = words_of(made.lanes, made.contexts, made.symbols, tables)
     escapes = nibble_bytes(made.nibbles)
     return header_of(at, base, place, len(escapes), len(words) // 2 - 64), [bytes(rows), escapes, words]
+
+
+# What our encoder writes
+
+
+def ours(
+    keys: NDArray[np.uint16], at: Geometry, columns: Sequence[int] | None, predictor: Predictor | None
+) -> tuple[int, list[int], Coded] | None:
+    """Base, row scales and what is coded of a block of ours, or None where it is declined whatever the tables are: row
+    scales and rules are those of `scales` with m = 2, signs apart.
+    """
+    base, rows = our_rows(keys & np.uint16(0x7FFF), at, columns)
+    if base >= MAX_BASE:
+        return None
+    made = coded(keys, at, base, rows, columns, predictor)
+    far = 32 * made.n_escapes > len(keys) or len(nibble_bytes(made.nibbles)) > len(keys)
+    return None if far else (base, rows, made)
 
 
 # Side frames

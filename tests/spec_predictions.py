@@ -23,7 +23,7 @@ MAX_COLUMNS = 3_000
 class Predictions(Dice):
     """`side`: the decoded side frames that the frames so far name."""
 
-    def __init__(self, seed: int, newest: bool = False) -> None:
+    def __init__(self, seed: int, newest: bool = True) -> None:
         super().__init__(seed, newest)
         self.side: list[bytes] = []
 

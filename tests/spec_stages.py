@@ -6,6 +6,7 @@ A stage is named as its page is. Each is a function from a header, the decoded s
 from __future__ import annotations
 
 from spec_entropy import huffman, rans, zstd
+from spec_predictor import linear_predictor
 from spec_scales import scales
 from spec_split import bitpack, byteplane, constant, floatfields, group, palette
 from spec_wire import Read
@@ -22,4 +23,5 @@ STAGES: dict[int, tuple[str, Read | None]] = {
     8: ("palette", palette),
     9: ("group", group),
     10: ("scales", scales),
+    11: ("linear_predictor", linear_predictor),
 }
