@@ -18,6 +18,7 @@ import spec_stages
 
 from pennyweight.stages.constant import Constant
 from pennyweight.stages.entropy.huffman import Huffman
+from pennyweight.stages.entropy.linear_predictor import LinearPredictor, Predictor, PredictorModel
 from pennyweight.stages.entropy.rans import Rans
 from pennyweight.stages.entropy.scales import Scales, ScalesModel
 from pennyweight.stages.entropy.zstd import Zstd
@@ -54,6 +55,21 @@ F64_LOW = "9a99999999999a99999999999a99999999993433333333a39a9999999999676666666
 SCALED_SIDE = [np.full(128, 1_024, "<u2").view(np.uint8), np.array([0, 8], np.uint8)]
 SCALED = Scales(0, ScalesModel(Geometry(2, 2, 1), SCALED_SIDE[0].tobytes(), 0, SCALED_SIDE[1].tobytes(), (1, 0)), 0)
 
+# Bands of two keys, of which the second is the first less 5/1024; all symbols as frequent in every context.
+SIDE = [
+    *SCALED_SIDE,
+    *(np.frombuffer(frame, np.uint8) for frame in (b"\x80\0" * 96 * 128, b"\0\0", b"\0\0\xfb\xff\x40")),
+]
+PREDICTED = LinearPredictor(
+    PredictorModel(
+        Geometry(2, 2, 2),
+        SIDE[2].tobytes(),
+        2,
+        predictor=Predictor(2, SIDE[4].tobytes(), SIDE[3].tobytes(), triangles_at=4, residuals_at=(3, 0)),
+    ),
+    0,
+)
+
 
 class Exact(NamedTuple):
     stage: Stage
@@ -74,6 +90,12 @@ EXACT = {
         "01100000",
         ["f8030004f0030404c003fc03fe03e8032c04", "001000091000100008", ""],
     ),
+    "BF16, 17": Exact(
+        FloatFields(FloatFormat.BF16, 17),
+        BF16,
+        "01110000",
+        ["fc010082f8010202e081fe01ff81f4011602", "000000090000000008", ""],
+    ),
     "F16, 4": Exact(
         FloatFields(FloatFormat.F16, 4), F16, "02040600", [WINDOWS, "000400020402070002", "000000480000000040", ""]
     ),
@@ -85,6 +107,12 @@ EXACT = {
         F16,
         "02100000",
         ["780080007000840040007c007e006800ac00", "008000488000800040", ""],
+    ),
+    "F16, 17": Exact(
+        FloatFields(FloatFormat.F16, 17),
+        F16,
+        "02110000",
+        ["3c0040803800420020803e003f8034005600", "000000480000000040", ""],
     ),
     "F32, 4": Exact(FloatFields(FloatFormat.F32, 4), F32, "03047600", [WINDOWS, "0c8c0c5d8c53f60c5c", F32_LOW, ""]),
     "F32, 5": Exact(FloatFields(FloatFormat.F32, 5), F32, "03057600", [AND_TOP_BIT, "0c4c0c1d4c13760c1c", F32_LOW, ""]),
@@ -104,8 +132,20 @@ EXACT = {
         "04100000",
         ["f81f0020f01f0520c01ffd1fff1fe81f2d20", "010301010300020101", F64_LOW, ""],
     ),
+    "F64, 17": Exact(
+        FloatFields(FloatFormat.F64, 17),
+        F64,
+        "04110000",
+        ["fc0f0090f80f0210e08ffe0fff8ff40f1610", "010101030102020103", F64_LOW, ""],
+    ),
     "F8_E4M3, 4": Exact(
         FloatFields(FloatFormat.F8_E4M3, 4), E4M3, "05040000", ["070806080407070509", "0008000708040e0007", ""]
+    ),
+    "F8_E4M3, 17": Exact(
+        FloatFields(FloatFormat.F8_E4M3, 17),
+        E4M3,
+        "05110000",
+        ["1c0020801800230010801e001f8014002700", "000000010000000001", ""],
     ),
     "F8_E4M3, 5": Exact(
         FloatFields(FloatFormat.F8_E4M3, 5), E4M3, "05050000", ["0e100c11080f0f0a13", "000400030400060003", ""]
@@ -186,6 +226,12 @@ EXACT = {
         "000002" + "0201" + "a406" + "00020000" + "01",
         ["0111", "", "0b000100" + "00000100" * 31 + "bb0b"],
     ),
+    "linear_predictor": Exact(
+        PREDICTED,
+        "9001" + "9281" + "0000" + "9001",
+        "00020202" + "9806" + "0200" + "0502010300" + "0000",
+        ["0601", "", "2c370040" + "00380040" + "00000100" * 30],
+    ),
     "huffman": Exact(Huffman(), "00010203010003010001", "03123301010101", ["19171700"]),
 }
 
@@ -205,7 +251,7 @@ def test_exact_bytes(name: str, each_target: str) -> None:
         frame = spec_encoder.store(parts[0])
     else:
         frame = spec_encoder.node(exact.stage.id, header, [*map(spec_encoder.store, parts)])
-    assert spec_decoder.decode_frame(frame, len(src), [side.tobytes() for side in SCALED_SIDE]) == src
+    assert spec_decoder.decode_frame(frame, len(src), [side.tobytes() for side in SIDE]) == src
 
 
 def test_every_stage_is_here() -> None:
