@@ -79,9 +79,10 @@ def train(src: Reader, segments: Sequence[Segment], plans: Plans, *, map: Map = 
     scales = {lesson.segment: lesson for lesson in map(partial(learn, src), jobs[0]) if lesson is not None}
     predictions = {lesson.segment: lesson for lesson in predict(src, jobs[1], map)}
     for segment in scales.keys() & predictions.keys():
-        # The costs compare: scales leaves the sign and all but 3 bits of a mantissa to others, this all but 2
-        worse = scales if predictions[segment].cost < scales[segment].cost else predictions
-        del worse[segment]
+        # For a key: samples differ. Both leave as much to others: the sign and all but 3 mantissa bits, or all but 2
+        one, other = predictions[segment], scales[segment]
+        better = one.cost * int(other.counts.sum()) < other.cost * int(one.counts.sum())
+        del (scales if better else predictions)[segment]
     side = _Side()
     models: dict[int, _Trained] = {}
     by_bits: dict[int, list[Lesson]] = {}
