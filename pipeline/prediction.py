@@ -57,7 +57,8 @@ class Band(NamedTuple):
 class Prediction:
     """A lesson. counts: (96, 128). triangles: empty without a predictor.
 
-    cost, cost_without: of the sample, in 1 / ONE bit, with this stage and if keys were coded by their own frequencies.
+    cost, cost_without: of the sample, in 1 / ONE bit, with this stage and if keys were coded by their own frequencies;
+    coefficients are in it unless they are shared.
     """
 
     segment: int
@@ -70,6 +71,12 @@ class Prediction:
     w: int = 0
     triangles: bytes = b""
     residuals: bytes = b""
+    shared: bool = False
+
+    @property
+    def n_counted(self) -> int:
+        """Keys of the sample."""
+        return int(self.counts.sum())
 
 
 class _Alone(NamedTuple):
@@ -123,18 +130,16 @@ def _share(
         triangles = _solve(moments, n, band, _SHARED_SHRINK + 13_107 * band.w // n, biased=False)
         tried = list(map(partial(_with_shared, src, band, triangles, lessons), jobs))
         gains = [lessons[job.segment].cost - new.cost for job, new in zip(jobs, tried, strict=True)]
-        of_all = (gain * new.n_keys // _n_counted(new) for gain, new in zip(gains, tried, strict=True) if gain > 0)
-        if sum(of_all) <= _price_of_bytes(triangles):
+        of_all = (gain * new.n_keys // new.n_counted for gain, new in zip(gains, tried, strict=True) if gain > 0)
+        if sum(of_all) <= price_of_bytes(triangles):
             return
-        lessons.update({new.segment: new for new, gain in zip(tried, gains, strict=True) if gain > 0})
+        lessons.update(
+            {new.segment: replace(new, shared=True) for new, gain in zip(tried, gains, strict=True) if gain > 0}
+        )
         jobs = [job for job, gain in zip(jobs, gains, strict=True) if gain <= 0]
         moments, n = np.zeros_like(moments), 0
         for more, n_rows in map(partial(_moments_again, src, band, lessons), jobs):
             moments, n = moments + more, n + n_rows
-
-
-def _n_counted(lesson: Prediction) -> int:
-    return int(lesson.counts.sum())
 
 
 def _alone(src: Reader, job: Job) -> _Alone | None:
@@ -195,8 +200,8 @@ def _own(src: Reader, job: Job, sample: Sample, plain: Prediction, band: Band, s
     n_vectors = fitted * (d // w) // n_triangles
     triangles = _solve(moments, n_vectors, band, shrink, biased=True)
     lesson = _fitted(job, sample, plain, band, triangles)
-    n_counted = _n_counted(lesson)
-    side = _price_of_bytes(triangles) * n_counted // sample.n_keys
+    n_counted = lesson.n_counted
+    side = price_of_bytes(triangles) * n_counted // sample.n_keys
     # Each coefficient takes 1 / 2 n nats of a key from what it was fitted to, and adds as much to what it was not
     flattery = 0 if fitted == n_rows else n_counted * ONE * 72 * (w - 1) // (100 * n_vectors)
     return replace(lesson, cost=lesson.cost + side + flattery)
@@ -261,5 +266,5 @@ def _lesson(
     return Prediction(job.segment, sample.n_keys, geometry, columns, counts, cost, without, w, triangles, residuals)
 
 
-def _price_of_bytes(data: bytes) -> int:
+def price_of_bytes(data: bytes) -> int:
     return price(np.bincount(np.frombuffer(data, np.uint8)))

@@ -41,6 +41,8 @@ MAX_ROW: Final = 2**17
 _RUNS: Final = (64, 256, 1024)
 _ROW_EIGHTHS: Final = 20
 COLUMN_BITS: Final = 3
+_REPEATS: Final = 5  # percent, of 16 bytes; zeros apart: those of sparse weights are no repeats
+_MIX: Final = np.uint64(0xD6E8FEB86659FD93)
 _SHORT: Final = 8  # fewer keys share no scale
 _READ_BYTES: Final = 2**14  # at once, of neighbouring rows
 
@@ -87,9 +89,14 @@ class Lesson(NamedTuple):
     counts: NDArray[np.int64]
     cost: int
 
+    @property
+    def n_counted(self) -> int:
+        """Keys of the sample."""
+        return int(self.counts.sum())
+
 
 def draw(src: Reader, job: Job, max_row: int = MAX_ROW) -> Sample | None:
-    """The sample of a tensor; None for one that is too small."""
+    """The sample of a tensor; None for one that is too small, or repeats itself, so that other plans will have it."""
     tensor = job.tensor
     width = tensor.dtype.bits // 8
     n_elements = tensor.n_bytes // width
@@ -98,6 +105,10 @@ def draw(src: Reader, job: Job, max_row: int = MAX_ROW) -> Sample | None:
     row = max(trailing, default=min(_RUNS[-1], n_elements))
     wanted = min(max(_ROWS * row, n_elements // job.share, _MIN_SAMPLE), SAMPLE_KEYS - 1)
     read = _read(src, job.offset, n_elements // row, row * width, wanted * width)
+    pairs = read[: read.size // 16 * 16].view("<u8").reshape(-1, 2)
+    mixed = pairs[:, 0] * _MIX ^ pairs[:, 1]
+    if native.repeats_percent(mixed[mixed != 0].view(np.uint8)) >= _REPEATS:
+        return None
     keys = _stream(job.path, read)
     if keys is None:
         return None

@@ -20,10 +20,10 @@ import numpy as np
 from pennyweight.pipeline.files import Reader
 from pennyweight.pipeline.plan import Plan
 from pennyweight.pipeline.policy import Plans
-from pennyweight.pipeline.prediction import Prediction, predict
+from pennyweight.pipeline.prediction import Prediction, predict, price_of_bytes
 from pennyweight.pipeline.sampling import MIN_KEYS, Job, Lesson, Path, learn
 from pennyweight.pipeline.sources import Segment, TensorRange
-from pennyweight.pipeline.tables import choose_tables, weighted
+from pennyweight.pipeline.tables import ONE, choose_tables, costs, price, weighted
 from pennyweight.stages.entropy.linear_predictor import LinearPredictor, Predictor, PredictorModel, triangle_bytes
 from pennyweight.stages.entropy.scales import Scales, ScalesModel
 from pennyweight.stages.protocol import Stage, Stream
@@ -36,6 +36,8 @@ MAX_SIDE_BYTES: Final = 2**26
 
 _SCALES_BITS, _PREDICTOR_BITS = 16_000, 50_000
 """What a set of tables takes in the file: less gain than that is not worth another."""
+
+_MARGIN: Final = 2  # what a sample says of many small tensors was found to be twice what came of it
 
 TRAINED: Final = (Scales, LinearPredictor)
 _SHARES: Final = (16, 8)
@@ -78,11 +80,8 @@ def train(src: Reader, segments: Sequence[Segment], plans: Plans, *, map: Map = 
     jobs = [_jobs(segments, plans, kind, share) for kind, share in zip(TRAINED, _SHARES, strict=True)]
     scales = {lesson.segment: lesson for lesson in map(partial(learn, src), jobs[0]) if lesson is not None}
     predictions = {lesson.segment: lesson for lesson in predict(src, jobs[1], map)}
-    for segment in scales.keys() & predictions.keys():
-        # For a key: samples differ. Both leave as much to others: the sign and all but 3 mantissa bits, or all but 2
-        one, other = predictions[segment], scales[segment]
-        better = one.cost * int(other.counts.sum()) < other.cost * int(one.counts.sum())
-        del (scales if better else predictions)[segment]
+    predictions = _better(predictions, scales)
+    scales = {segment: lesson for segment, lesson in scales.items() if segment not in predictions}
     side = _Side()
     models: dict[int, _Trained] = {}
     by_bits: dict[int, list[Lesson]] = {}
@@ -95,6 +94,38 @@ def train(src: Reader, segments: Sequence[Segment], plans: Plans, *, map: Map = 
     for prediction, number in zip(ordered, side.tables(ordered, _PREDICTOR_BITS), strict=True):
         models[prediction.segment] = _predictor(prediction, number, side)
     return Training(tuple(side.frames()), segments, plans, models)
+
+
+def _better(predictions: dict[int, Prediction], scales: dict[int, Lesson]) -> dict[int, Prediction]:
+    """Those that save something against the tensor's other lesson, if all together save what their tables take.
+
+    Both leave as much of a weight to other stages: the sign and all but 3 bits of the mantissa, or all but 2.
+    """
+    with_scales = _costs(list(scales.values()), _SCALES_BITS)
+    gains = {}
+    for segment, cost in _costs(list(predictions.values()), _PREDICTOR_BITS).items():
+        one = predictions[segment]
+        gains[segment] = with_scales.get(segment, one.cost_without * one.n_keys // one.n_counted) - cost
+    together: dict[bytes, int] = {}
+    for segment, lesson in predictions.items():
+        together.setdefault(lesson.triangles, -_MARGIN * price_of_bytes(lesson.triangles) if lesson.shared else 0)
+        together[lesson.triangles] += max(0, gains[segment])
+    if sum(gain for gain in together.values() if gain > 0) <= _MARGIN * ONE * _PREDICTOR_BITS:
+        return {}
+    return {s: lesson for s, lesson in predictions.items() if gains[s] > 0 and together[lesson.triangles] > 0}
+
+
+def _costs(lessons: Sequence[Lesson | Prediction], set_bits: int) -> dict[int, int]:
+    """Of whole tensors, with the tables that they would share, in 1 / ONE bit. Their own counts flatter small ones."""
+    found: dict[int, int] = {}
+    for shape in sorted({lesson.counts.shape for lesson in lessons}):
+        same = [lesson for lesson in lessons if lesson.counts.shape == shape]
+        counts = np.stack([weighted(each.counts, each.n_keys) for each in same])
+        tables, chosen = choose_tables(counts, set_bits)
+        for lesson, row, i in zip(same, costs(counts, tables), chosen, strict=True):
+            beside = (lesson.cost - price(lesson.counts)) * lesson.n_keys // lesson.n_counted
+            found[lesson.segment] = int(row[i]) + beside
+    return found
 
 
 def _jobs(segments: Sequence[Segment], plans: Plans, kind: type[Stage], share: int) -> list[Job]:
