@@ -200,6 +200,19 @@ def of_others() -> Iterator[Golden]:
         yield Golden(f"other-random-{seed}", f"spec_maker, seed {seed}", "", None, made)
 
 
+def of_predictions() -> Iterator[Golden]:
+    every = {"BF16": 2_500, "F16": 2_500, "F32": 1_500, "F64": 800, "F8_E4M3": 3_000}
+    for dtype, n in every.items():
+        preset = "presets/symbols17.toml"
+        yield Golden(f"symbols-17-{dtype}", f"{dtype}, signed keys", preset, one(dtype, floats(dtype, n)))
+    for archive, dtype, n in (("archive", "BF16", 3_000), ("archive", "F32", 2_000)):
+        yield Golden(f"{archive}-{dtype}", f"{dtype} weights", archive, one(dtype, floats(dtype, n)))
+    rows = RNG.standard_normal((1_024, 5)) @ RNG.standard_normal((5, 64)) + 0.05 * RNG.standard_normal((1_024, 64))
+    coarse = (np.frombuffer(as_bytes("BF16", rows.reshape(-1)), "<u2") & 0xFFE0).astype("<u2")
+    file = spec_encoder.safetensors_file([("w", "BF16", (1_024, 64), coarse.tobytes())])
+    yield Golden("predicted-BF16", "rows that five numbers nearly make up", "archive", file)
+
+
 def goldens() -> list[Golden]:
-    made = of_dtypes, of_fields, of_exact, of_small_segments, of_scales, of_modes, of_sources, of_others
+    made = of_dtypes, of_fields, of_exact, of_small_segments, of_scales, of_modes, of_sources, of_others, of_predictions
     return [golden for each in made for golden in each()]

@@ -37,7 +37,7 @@ def every_kind() -> bytes:
 FILES = {"optimizer": samples.optimizer(600), "sizes": large_and_small(), "kinds": every_kind()}
 
 
-@pytest.mark.parametrize("preset", ["default", "fast", "high"])
+@pytest.mark.parametrize("preset", ["default", "fast", "high", "archive"])
 @pytest.mark.parametrize("name", FILES)
 def test_group_follows_its_page(name: str, preset: str) -> None:
     container = samples.packed(FILES[name], preset=preset)

@@ -22,7 +22,7 @@ from pennyweight import native
 from pennyweight.pipeline.executor import decode_blocks
 
 BATCH = 50
-PRESETS = ["default", "fast", "high"]
+PRESETS = ["default", "fast", "high", "archive"]
 
 
 class Made(NamedTuple):

@@ -150,7 +150,8 @@ def test_as_many_sets_of_tables_as_pay() -> None:
     low, high = (
         (1e6 * 0.8 ** np.abs(np.arange(128) - middle)).astype(np.int64)[None].repeat(8, axis=0) for middle in (20, 90)
     )
-    tables, chosen = choose_tables(np.stack((low, high, low // 2, low)))
+    tables, chosen = choose_tables(np.stack((low, high, low // 2, low)), 16_000)
     assert len(tables) == 2
     assert chosen[0] == chosen[2] == chosen[3] != chosen[1]
-    assert len(choose_tables(np.stack((low, low // 3)))[0]) == 1
+    assert len(choose_tables(np.stack((low, low // 3)), 16_000)[0]) == 1
+    assert len(choose_tables(np.stack((low, high)), 10**9)[0]) == 1

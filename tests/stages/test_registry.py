@@ -21,6 +21,7 @@ def test_ids_and_names_are_those_of_the_format() -> None:
         "palette",
         "group",
         "scales",
+        "linear_predictor",
     ]
     assert {id: stage.name for id, stage in STAGES.items()} == dict(enumerate(names))
     assert list(BY_NAME) == names
