@@ -24,8 +24,8 @@ from pennyweight.pipeline.training import train
 from pennyweight.types import DType
 
 Buffer = NDArray[np.uint8]
-PRESETS = ("fast", "default", "high")
-KERNEL_PRESETS = ("fast", "default")  # what high does has no fast path
+PRESETS = ("fast", "default", "high", "archive")
+KERNEL_PRESETS = ("fast", "default")  # what the others do has no fast path
 POISON = 0x5A
 CACHED_BYTES = 32 << 20  # results larger than this are written around the cache, as memcpy does
 LEAST_BYTES = 1 << 17  # of a tensor: smaller ones share blocks, and are a thousandth of a model

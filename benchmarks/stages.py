@@ -160,16 +160,16 @@ def _parts(above: Work, number: int) -> list[Stream]:
     return [one.parts[number] for one in above.encode() if one is not None]
 
 
-def _on_keys() -> Work:
-    """`scales` with what it learns of one large tensor."""
+def _on_keys(stage: str, bits: int) -> Work:
+    """A stage with what it learns of one large tensor."""
     tensor = _largest(BF16, "BF16")
     segment = TensorRange(len(tensor.data), tensor.name, DType.BF16, tensor.shape)
-    plans: Plans = {DType.BF16: (parse("floatfields[bits=16](exponent: scales)", DType.BF16),)}
+    plans: Plans = {DType.BF16: (parse(f"floatfields[bits={bits}](exponent: {stage})", DType.BF16),)}
     training = train(Reader(io.BytesIO(tensor.data)), [segment], plans)
-    above = _on_floats("floatfields", DType.BF16, BF16, bits=16)
+    above = _on_floats("floatfields", DType.BF16, BF16, bits=bits)
     places = range(0, len(tensor.data), BLOCK_BYTES)
     stages = [
-        next(stage for plan in training.plans(0, place) for stage in plan.stages if stage.name == "scales")
+        next(found for plan in training.plans(0, place) for found in plan.stages if found.name == stage)
         for place in places[: len(above.blocks)]
     ]
     return Work(stages, _parts(above, 0), training.side)
@@ -194,7 +194,8 @@ FITTING = (
     Fitting("rans 16", "exponents, BF16", lambda: _on_part("rans", "exponent", 4)),
     Fitting("rans 32", "exponents, BF16", lambda: _on_part("rans", "exponent", 5)),
     Fitting("rans 256", "E4M3", lambda: _on_bytes("rans")),
-    Fitting("scales", "keys, BF16", _on_keys),
+    Fitting("scales", "keys, BF16", lambda: _on_keys("scales", 16)),
+    Fitting("linear_predictor", "signed keys, BF16, rows of 384", lambda: _on_keys("linear_predictor", 17)),
     Fitting("huffman", "E4M3", lambda: _on_bytes("huffman")),
     Fitting("bitpack", "sign and mantissa, BF16", lambda: _on_part("bitpack", "sign_mantissa", 5)),
     Fitting("palette", "F32 of 16 values", _on_few_values),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pennyweight
 from benchmarks.codecs import Codec, peer_version
 
-PRESETS = ("fast", "default", "high")
+PRESETS = ("fast", "default", "high", "archive")
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def opened(container: bytes) -> ContainerReader:
     return ContainerReader(Reader(io.BytesIO(container)))
 
 
-@pytest.mark.parametrize("preset", ["high", "default", "fast"])
+@pytest.mark.parametrize("preset", ["archive", "high", "default", "fast"])
 @pytest.mark.parametrize("name", samples.FILES)
 def test_the_specification_reads_what_we_write(name: str, preset: str) -> None:
     data = samples.FILES[name]

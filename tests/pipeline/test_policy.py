@@ -16,11 +16,11 @@ from pennyweight.types import DType
 MINIMAL = 'name = "mine"\ndescription = "."\nblock_bytes = 1024\n[plans]\n'
 
 
-@pytest.mark.parametrize("name", ["fast", "default", "high"])
+@pytest.mark.parametrize("name", ["fast", "default", "high", "archive"])
 def test_shipped_presets_cover_every_dtype(name: str) -> None:
     preset = load_preset(name)
     assert preset.name == name
-    assert preset.block_bytes == (524_288 if name == "high" else 262_144)
+    assert preset.block_bytes == (524_288 if name in ("high", "archive") else 262_144)
     plans = preset.resolve()
     assert plans.keys() == {*DType, None}
     assert all(str(row[0]) == "constant" and len(row) > 1 for row in plans.values())
@@ -57,10 +57,10 @@ def sample(dtype: DType, kind: str) -> NDArray[np.uint8]:
 def test_presets_are_points_of_one_curve(dtype: DType, kind: str) -> None:
     """On the same block, the higher one is not larger."""
     block = sample(dtype, kind)
-    fast, default, high = (
-        encode_frame(load_preset(name).resolve()[dtype], block).size for name in ("fast", "default", "high")
+    fast, default, high, archive = (
+        encode_frame(load_preset(name).resolve()[dtype], block).size for name in ("fast", "default", "high", "archive")
     )
-    assert high <= default <= fast + 8  # a header may have some bytes more
+    assert archive <= high <= default <= fast + 8  # a header may have some bytes more
     if kind == "weights":
         assert fast < block.size
     assert (fast == block.size + 2) is (kind == "noise")

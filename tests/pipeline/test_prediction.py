@@ -98,12 +98,12 @@ def test_kernels_have_one_for_all_channels() -> None:
 
 def test_long_rows_are_predicted_in_bands() -> None:
     rng = np.random.default_rng(3)
-    training, data = learn([correlated(rng, 900, rng.standard_normal((4, 1_400)))])
+    training, data = learn([correlated(rng, 800, rng.standard_normal((4, 1_517)))])
     learned = model(training, 0)
     assert learned is not None
     assert learned.predictor is not None
-    assert (learned.geometry.d, learned.predictor.w, learned.predictor.n_triangles) == (1_400, 700, 2)
-    stored(training, 0, data[: 1_400 * 2 * 90])
+    assert (learned.geometry.d, learned.predictor.w, learned.predictor.n_triangles) == (1_517, 41, 37)
+    stored(training, 0, data[: 1_517 * 2 * 90])
 
 
 def test_what_has_no_correlation_has_no_predictor() -> None:
