@@ -1,5 +1,5 @@
 // What the encoder of `scales` and its training are made of, each kernel of every target against the page's formulas, written out here once
-// more; and all of a training against the scalar one.
+// more.
 #include <algorithm>
 #include <cstdio>
 #include <memory>
@@ -34,6 +34,12 @@ struct Keys {
     uint8_t* bytes;
 };
 
+uint64_t weight(uint32_t key, uint32_t m, int32_t scale, int32_t top) {
+    const uint64_t u = (2u << m | 2 * (key & ((1u << m) - 1)) | 1u) << (3 - m);
+    const int32_t shift = top - static_cast<int32_t>(key >> m) + (scale >> 3);
+    return shift > 63 ? 0 : ((u * kT[scale & 7]) << 20) >> shift;
+}
+
 void levels_of(std::mt19937& random, const Kernels& k, size_t n, uint32_t m) {
     const Keys keys(random, n, m, random() % 2 == 0 ? 20 : 100000);
     Guarded memory(n);
@@ -46,10 +52,7 @@ void levels_of(std::mt19937& random, const Kernels& k, size_t n, uint32_t m) {
         for (size_t i = 0; i < n; ++i) top = std::max(top, e(i));
         check(k.scales_top(keys.bytes, columns, n, m) == top, "scales_top", n, k.name);
         uint64_t sum = 0;
-        for (size_t i = 0; i < n; ++i) {
-            const uint64_t u = (2u << m | 2 * (keys[i] & ((1u << m) - 1)) | 1u) << (3 - m);
-            sum += top - e(i) > 63 ? 0 : ((u * kT[c(i) & 7]) << 20) >> (top - e(i));
-        }
+        for (size_t i = 0; i < n; ++i) sum += weight(keys[i], m, c(i), top);
         check(k.scales_sum(keys.bytes, columns, n, m, top) == sum, "scales_sum", n, k.name);
     }
 }
@@ -61,14 +64,12 @@ void column_sums(std::mt19937& random, const Kernels& k, size_t n, uint32_t m) {
     std::vector<uint64_t> expected(n);
     uint32_t highest = 0;
     for (size_t i = 0; i < n; ++i) highest = std::max(highest, keys[i] >> m);
-    const uint32_t fraction = static_cast<uint32_t>(kT[random() % 8]), above = highest + random() % (random() % 2 == 0 ? 3 : 90);
+    const uint32_t phase = random() % 8, above = highest + random() % (random() % 2 == 0 ? 3 : 90);
     for (size_t i = 0; i < n; ++i) {
-        const uint64_t u = (2u << m | 2 * (keys[i] & ((1u << m) - 1)) | 1u) << (3 - m);
-        const uint32_t shift = above - (keys[i] >> m);
         sums[i] = uint64_t{random()} << 20;
-        expected[i] = sums[i] + (shift > 63 ? 0 : ((u * fraction) << 20) >> shift);
+        expected[i] = sums[i] + weight(keys[i], m, static_cast<int32_t>(phase), static_cast<int32_t>(above));
     }
-    k.scales_columns(keys.bytes, n, m, fraction, static_cast<int32_t>(above), sums);
+    k.scales_columns(keys.bytes, n, m, static_cast<uint32_t>(kT[phase]), static_cast<int32_t>(above), sums);
     check(std::equal(expected.begin(), expected.end(), sums), "scales_columns", n, k.name);
 }
 
@@ -126,24 +127,103 @@ void block_levels(std::mt19937& random, size_t n) {
     }
 }
 
-// Whole rows: price and column scales of all targets.
+// The level of the mean magnitude of some keys, scales taken off.
+template <typename Scale>
+int64_t mean_of(const Keys& keys, const std::vector<size_t>& which, uint32_t m, int32_t top, Scale&& scale) {
+    uint64_t sum = 0;
+    for (const size_t i : which) sum += weight(keys[i], m, scale(i), top);
+    return mean_level(sum / which.size(), top);
+}
+
+// Row scales of a block, and what a round of training makes of whole rows.
 void trained(std::mt19937& random, uint32_t m) {
     const uint64_t d = 1 + random() % (random() % 3 == 0 ? 3000 : 300), S = random() % 2 == 0 ? d : 1 + random() % d;
-    const uint64_t g = random() % 2 == 0 ? 1 : 1 + random() % d;
+    const uint64_t g = random() % 2 == 0 ? 1 : 1 + random() % d, first = random() % 2 == 0 ? 0 : random();
     const size_t n = d * (1 + random() % 40), n_columns = (d + g - 1) / g;
     const Keys keys(random, n, m, 50);
-    const ScalesPlace place{m, 0, d, S, g, nullptr, n};
+    std::vector<int8_t> columns(n_columns);
+    for (int8_t& c : columns) c = static_cast<int8_t>(random());
+    const ScalesPlace block{m, first, d, S, g, random() % 3 == 0 ? nullptr : columns.data(), n}, rows{m, 0, d, S, g, nullptr, n};
+    const auto row_of = [&](uint64_t p) { return p / d * ((d + S - 1) / S) + p % d / S; };
+    const auto column_scale = [&](size_t i) { return block.columns == nullptr ? 0 : int32_t{block.columns[(first + i) % d / g]}; };
+    const auto levels_by_row = [&](const ScalesPlace& place, auto&& scale) {
+        std::vector<std::vector<size_t>> members(scales_rows(place));
+        for (size_t i = 0; i < n; ++i) members[row_of(place.first + i) - row_of(place.first)].push_back(i);
+        std::vector<uint16_t> levels;
+        for (const auto& of : members) {
+            int32_t top = INT32_MIN;
+            for (const size_t i : of) top = std::max(top, static_cast<int32_t>(keys[i] >> m) - (scale(i) >> 3));
+            levels.push_back(static_cast<uint16_t>(std::clamp<int64_t>(mean_of(keys, of, m, top, scale), 0, 65535)));
+        }
+        return levels;
+    };
+    const std::vector<uint16_t> of_block = levels_by_row(block, column_scale), of_rows = levels_by_row(rows, [](size_t) { return 0; });
+
+    std::vector<std::vector<size_t>> members(n_columns);
+    int32_t top = INT32_MIN;
+    const auto row_level = [&](size_t i) { return int32_t{of_rows[row_of(i)]}; };
+    for (size_t i = 0; i < n; ++i) {
+        members[i % d / g].push_back(i);
+        top = std::max(top, static_cast<int32_t>(keys[i] >> m) - (row_level(i) >> 3));
+    }
+    std::vector<int64_t> scales;
+    int64_t total = 0;
+    for (const auto& of : members) scales.push_back(std::max<int64_t>(mean_of(keys, of, m, top, row_level), -4096));
+    for (const int64_t scale : scales) total += scale;
+    std::vector<int8_t> expected;
+    for (const int64_t scale : scales)
+        expected.push_back(static_cast<int8_t>(std::clamp<int64_t>(scale - total / static_cast<int64_t>(n_columns), -128, 127)));
+
     const Kernels* list[3];
     const size_t targets = available_targets(list);
-    std::vector<int8_t> columns(n_columns), expected;
     int64_t price = 0;
     for (size_t k = 0; k < targets; ++k) {
+        std::vector<uint16_t> levels(of_block.size());
+        scales_row_levels(*list[k], block, keys.bytes, levels.data());
+        check(levels == of_block, "row scales", n, list[k]->name);
         std::vector<uint64_t> sums(n_columns);
-        std::vector<uint16_t> levels(scales_rows(place));
-        const int64_t found = scales_fit(*list[k], place, keys.bytes, 2, columns.data(), sums.data(), levels.data());
-        if (k == 0) price = found;
-        if (k == 0) expected = columns;
-        check(found == price && columns == expected, "training differs from scalar", n, list[k]->name);
+        std::vector<int8_t> found(n_columns);
+        levels.resize(std::max(of_rows.size(), levels.size()));
+        scales_fit(*list[k], rows, keys.bytes, 1, found.data(), sums.data(), levels.data());
+        check(found == expected, "column scales", n, list[k]->name);
+        const int64_t cost = scales_fit(*list[k], rows, keys.bytes, 2, found.data(), sums.data(), levels.data());
+        if (k == 0) price = cost;
+        check(cost == price, "price differs from scalar", n, list[k]->name);
+    }
+}
+
+// Words and states of every target, with tables of which one symbol may have all but a few of the slots: states then reach 2^32.
+void encoded(std::mt19937& random, size_t n, uint32_t m) {
+    const uint32_t alphabet = 16u << m;
+    std::vector<uint8_t> tables(2 * scales_frequencies(m));
+    std::vector<uint16_t> symbols(n + kGroup), likely;
+    for (uint32_t p = 0; p < kPhases; ++p) {
+        std::vector<uint32_t> f(alphabet, random() % 2);
+        uint32_t left = kScalesSlots;
+        for (const uint32_t some : f) left -= some;
+        const uint32_t one = random() % alphabet, other = (one + 1) % alphabet, share = 1 + random() % (random() % 2 == 0 ? left - 1 : 4);
+        f[one] += left - share;
+        f[other] += share;
+        for (uint32_t s = 0; s < alphabet; ++s) {
+            store_le(tables.data() + 2 * (p * alphabet + s), static_cast<uint16_t>(f[s]));
+            if (f[s] != 0) likely.insert(likely.end(), s == one ? alphabet : 1, static_cast<uint16_t>(p * alphabet + s));
+        }
+    }
+    for (size_t i = 0; i < n; ++i) symbols[i] = likely[random() % likely.size()];
+    auto table = std::make_unique<ScalesTable>();
+    auto encode = std::make_unique<ScalesEncodeTable>();
+    check(build_scales_table(tables.data(), m, table.get()), "valid tables refused", n);
+    build_scales_encode_table(*table, tables.data(), encode.get());
+    const Kernels* list[3];
+    const size_t targets = available_targets(list);
+    std::vector<uint8_t> expected;
+    for (size_t k = 0; k < targets; ++k) {
+        std::vector<uint8_t> words(2 * n + 64), coded(kStateBytes);
+        size_t n_words = 0;
+        list[k]->scales_encode(*encode, symbols.data(), n, coded.data(), words.data() + words.size(), &n_words);
+        coded.insert(coded.end(), words.end() - static_cast<ptrdiff_t>(2 * n_words), words.end());
+        if (k == 0) expected = coded;
+        check(coded == expected, "words differ from scalar", n, list[k]->name);
     }
 }
 
@@ -162,7 +242,8 @@ int main() {
             escapes += symbols_of(random, *list[k], n, random() % 4);
         }
         block_levels(random, n);
-        if (round % 2 == 0) trained(random, random() % 4);
+        encoded(random, n, random() % 4);
+        if (round % 4 == 0) trained(random, random() % 4);
     }
     check(escapes > 10000, "the test has lost its teeth", escapes);
     std::printf("%zu targets, %zu escapes, %d failures\n", targets, escapes, testing::failures);
