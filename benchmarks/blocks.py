@@ -20,7 +20,7 @@ from pennyweight.pipeline.files import Reader
 from pennyweight.pipeline.grouping import Member
 from pennyweight.pipeline.policy import load_preset
 from pennyweight.pipeline.sources import TensorRange
-from pennyweight.pipeline.training import train
+from pennyweight.pipeline.training import TRAINED, train
 from pennyweight.types import DType
 
 Buffer = NDArray[np.uint8]
@@ -78,7 +78,7 @@ class BlockCase:
         native.set_target(self.target)
         preset = load_preset(self._preset)
         self._plans = preset.resolve()
-        self._learns = any(stage.name == "scales" for plan in self._plans[self._tensors.dtype] for stage in plan.stages)
+        self._learns = any(isinstance(stage, TRAINED) for plan in self._plans[self._tensors.dtype] for stage in plan.stages)
         self._blocks = BlockTable.of([t.n_bytes for t in self._tensors.segments], preset.block_bytes)
         self._tasks = list(self._blocks.tasks())
         self._tensors.out.fill(POISON)

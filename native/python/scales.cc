@@ -31,8 +31,10 @@ struct ScalesCoder {
         auto table = std::make_unique<ScalesTable>();
         require(build_scales_table(frequencies.data(), m, table.get()), "no such tables");
         build_scales_encode_table(*table, frequencies.data(), &encode);
+        for (size_t i = 0; i < scales_frequencies(m); ++i) complete &= load_le<uint16_t>(frequencies.data() + 2 * i) != 0;
     }
     uint32_t m;
+    bool complete = true;  // no frequency is 0: no block need be searched for one
     ScalesEncodeTable encode;
 };
 
@@ -52,7 +54,7 @@ nb::object scales_encode_py(nb::handle keys, const ScalesCoder& coder, uint64_t 
         std::unique_ptr<uint16_t[]> symbols(new uint16_t[n + kGroup]), levels(new uint16_t[n_rows]);
         made.symbols = symbols.get();
         coded = scales_symbols(kernels(), geometry.place, in.data(), levels.get(), &made);
-        for (size_t i = 0; coded && i < n; ++i) coded = coder.encode.entries[symbols[i]].frequency != 0;
+        for (size_t i = 0; coded && !coder.complete && i < n; ++i) coded = coder.encode.entries[symbols[i]].frequency != 0;
         if (coded) {
             const size_t room = 2 * n + 256;
             Bytes words = allocate(room);

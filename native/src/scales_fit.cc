@@ -7,21 +7,16 @@ namespace pennyweight {
 
 namespace {
 
-constexpr size_t kRoom = 64;
 constexpr uint32_t kFraction[8] = {32768, 30048, 27554, 25268, 23170, 21247, 19484, 17867};
+constexpr size_t kPiece = 1024;  // keys
 
-// Calls each(column group, keys, number, level) for the runs of keys that share both scales.
+// Calls each(keys, number, first column, level) for pieces of the runs that share a row scale.
 template <typename Each>
-void walk_runs(const ScalesPlace& place, const uint8_t* keys, const uint16_t* levels, Each&& each) {
+void walk_rows(const ScalesPlace& place, const uint8_t* keys, const uint16_t* levels, Each&& each) {
     scalar::RowWalk walk(place);
     for (size_t done = 0; done < place.n;) {
-        const size_t run = walk.run(place.n - done);
-        for (size_t k = 0; k < run;) {
-            const uint64_t group = (walk.column + k) / place.g, end = (group + 1) * place.g - walk.column;
-            const size_t stop = place.g == 1 || end > run ? run : static_cast<size_t>(end);
-            each(static_cast<size_t>(group), keys + 2 * (done + k), stop - k, int32_t{levels[walk.row]});
-            k = stop;
-        }
+        const size_t run = walk.run(place.n - done < kPiece ? place.n - done : kPiece);
+        each(keys + 2 * done, run, walk.column, int32_t{levels[walk.row]});
         walk.advance(run);
         done += run;
     }
@@ -33,23 +28,30 @@ void fit_columns(const Kernels& kernels, const ScalesPlace& place, const uint8_t
     const uint32_t m = place.mantissa_bits;
     const size_t n_columns = static_cast<size_t>((place.d + place.g - 1) / place.g), n_rows = static_cast<size_t>(place.n / place.d);
     int32_t top = INT32_MIN;
-    walk_runs(place, keys, levels, [&](size_t, const uint8_t* src, size_t n, int32_t level) {
+    walk_rows(place, keys, levels, [&](const uint8_t* src, size_t n, uint64_t, int32_t level) {
         uint16_t highest = 0;
         for (size_t i = 0; i < n; ++i) highest = load_le<uint16_t>(src + 2 * i) > highest ? load_le<uint16_t>(src + 2 * i) : highest;
         const int32_t e = (highest >> m) - (level >> 3);
         top = e > top ? e : top;
     });
     for (size_t c = 0; c < n_columns; ++c) sums[c] = 0;
-    walk_runs(place, keys, levels, [&](size_t group, const uint8_t* src, size_t n, int32_t level) {
+    walk_rows(place, keys, levels, [&](const uint8_t* src, size_t n, uint64_t column, int32_t level) {
+        const uint32_t fraction = kFraction[level & 7];
         const int32_t above = top + (level >> 3);
         if (place.g == 1) {
-            kernels.scales_columns(src, n, m, kFraction[level & 7], above, sums + group);
+            kernels.scales_columns(src, n, m, fraction, above, sums + column);
             return;
         }
-        for (size_t i = 0; i < n; i += kRoom) {
-            uint64_t room[kRoom] = {};
-            kernels.scales_columns(src + 2 * i, n - i < kRoom ? n - i : kRoom, m, kFraction[level & 7], above, room);
-            for (const uint64_t sum : room) sums[group] += sum;
+        uint64_t single[kPiece];
+        for (size_t i = 0; i < n; ++i) single[i] = 0;
+        kernels.scales_columns(src, n, m, fraction, above, single);
+        uint64_t* to = sums + column / place.g;
+        uint64_t left = place.g - column % place.g;
+        for (size_t k = 0; k < n; ++to, left = place.g) {
+            const size_t stop = left < n - k ? k + static_cast<size_t>(left) : n;
+            uint64_t sum = 0;
+            for (; k < stop; ++k) sum += single[k];
+            *to += sum;
         }
     });
     int64_t total = 0;

@@ -202,7 +202,7 @@ def test_size_goals_name_the_best_peer_and_say_what_was_missed() -> None:
         size(goals.MODEL, "far", 700, 0.7),
         size(goals.MODEL, "absent", None, None, "why"),
     ]
-    default, high, other, *_ = goals.goals(rows, {}, [])
+    default, high, _archive, other, *_ = goals.goals(rows, {}, [])
     assert (default.verdict(), default.peer) == ("met", "66.10 near")
     assert (high.verdict(), high.measured) == ("MISSED", pytest.approx(65.8))
     assert (other.verdict(), other.peer) == ("not run", "")

@@ -59,8 +59,9 @@ struct Kernels {
     void (*decode_float)(FloatBlock* blocks, size_t n_blocks, bool stream);
 
     bool (*scales_decode)(const ScalesTable& table, const ScalesBlock& block);
-    // Symbols of n keys of these levels, phase << (4 + m) | symbol; returns how many keys escape.
-    uint32_t (*scales_symbols)(const uint8_t* keys, const int16_t* levels, size_t n, uint32_t mantissa_bits, uint16_t* symbols);
+    // Symbols of n keys of these levels, phase << (4 + m) | symbol; escapes: how many of each kSymbolsPiece keys, and of the rest, escape.
+    void (*scales_symbols)(const uint8_t* keys, const int16_t* levels, size_t n, uint32_t mantissa_bits, uint16_t* symbols,
+                           uint8_t* escapes);
     // Codes n of them; as rans_encode.
     void (*scales_encode)(const ScalesEncodeTable& table, const uint16_t* symbols, size_t n, uint8_t* states, uint8_t* words_end,
                           size_t* n_words);

@@ -14,6 +14,7 @@ inline constexpr uint32_t kMaxKeyMantissa = 3;       // m is at most that
 inline constexpr uint32_t kScalesSlotBits = 14;
 inline constexpr uint32_t kScalesSlots = 1u << kScalesSlotBits;
 inline constexpr uint32_t kMaxScalesAlphabet = 16u << kMaxKeyMantissa;
+inline constexpr size_t kSymbolsPiece = 64;          // keys whose escapes an encoder counts together
 inline constexpr uint32_t kReferencePlace = 11;      // r of a key whose exponent is the reference
 inline constexpr uint32_t kScalesBaseEnd = 24576;    // so that a level fits in 16 bits
 inline constexpr uint64_t kMaxRowKeys = uint64_t{1} << 40;

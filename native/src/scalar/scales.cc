@@ -36,10 +36,11 @@ void scales_levels(RowWalk& walk, uint32_t base, const uint8_t* rows, size_t n, 
             const int8_t* columns = place.columns + walk.column;
             for (size_t k = 0; k < run; ++k) out[k] = static_cast<int16_t>(level + columns[k]);
         } else {
-            for (size_t k = 0; k < run;) {
-                const uint64_t column = (walk.column + k) / place.g, end = (column + 1) * place.g - walk.column;
-                const size_t stop = end < run ? static_cast<size_t>(end) : run;
-                for (; k < stop; ++k) out[k] = static_cast<int16_t>(level + place.columns[column]);
+            const int8_t* scale = place.columns + walk.column / place.g;
+            uint64_t left = place.g - walk.column % place.g;
+            for (size_t k = 0; k < run; ++scale, left = place.g) {
+                const size_t stop = left < run - k ? k + static_cast<size_t>(left) : run;
+                for (; k < stop; ++k) out[k] = static_cast<int16_t>(level + *scale);
             }
         }
         walk.advance(run);

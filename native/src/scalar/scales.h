@@ -89,7 +89,7 @@ inline constexpr size_t kScalesChunk = 4096;  // keys whose levels are made at o
 bool scales_decode(const ScalesTable& table, const ScalesBlock& block);
 int32_t scales_top(const uint8_t* keys, const int8_t* columns, size_t n, uint32_t mantissa_bits);
 uint64_t scales_sum(const uint8_t* keys, const int8_t* columns, size_t n, uint32_t mantissa_bits, int32_t top);
-uint32_t scales_symbols(const uint8_t* keys, const int16_t* levels, size_t n, uint32_t mantissa_bits, uint16_t* symbols);
+void scales_symbols(const uint8_t* keys, const int16_t* levels, size_t n, uint32_t mantissa_bits, uint16_t* symbols, uint8_t* escapes);
 void scales_columns(const uint8_t* keys, size_t n, uint32_t mantissa_bits, uint32_t fraction, int32_t above, uint64_t* sums);
 // At most one group.
 void scales_encode_group(const ScalesEncodeTable& table, const uint16_t* group, size_t n, uint32_t* x, uint8_t** words);

@@ -11,10 +11,11 @@ namespace {
 const int8_t* columns_of(const ScalesPlace& place, uint64_t column, size_t n, int8_t* room) {
     if (place.columns == nullptr) return nullptr;
     if (place.g == 1) return place.columns + column;
-    for (size_t k = 0; k < n;) {
-        const uint64_t number = (column + k) / place.g, end = (number + 1) * place.g - column;
-        const size_t stop = end < n ? static_cast<size_t>(end) : n;
-        for (; k < stop; ++k) room[k] = place.columns[number];
+    const int8_t* scale = place.columns + column / place.g;
+    uint64_t left = place.g - column % place.g;
+    for (size_t k = 0; k < n; ++scale, left = place.g) {
+        const size_t stop = left < n - k ? k + static_cast<size_t>(left) : n;
+        for (; k < stop; ++k) room[k] = *scale;
     }
     return room;
 }
@@ -86,15 +87,20 @@ bool scales_symbols(const Kernels& kernels, const ScalesPlace& place, const uint
         const uint8_t* src = keys + 2 * done;
         uint16_t* out = made->symbols + done;
         scalar::scales_levels(walk, made->base, made->rows, chunk, level);
-        uint32_t escapes = kernels.scales_symbols(src, level, chunk, m, out);
-        n_escapes += escapes;
+        uint8_t escapes[scalar::kScalesChunk / kSymbolsPiece];
+        kernels.scales_symbols(src, level, chunk, m, out, escapes);
+        for (size_t i = 0; i < chunk; i += kSymbolsPiece) n_escapes += escapes[i / kSymbolsPiece];
         if (n_escapes > n / scalar::kKeysPerEscape) return false;
-        for (size_t i = 0; escapes > 0 && i < chunk; ++i) {
+        for (size_t i = 0; i < chunk; ++i) {
+            if (escapes[i / kSymbolsPiece] == 0) {
+                i |= kSymbolsPiece - 1;
+                continue;
+            }
             const uint32_t r = out[i] >> m & 15;
             if (r != 0 && r != 15) continue;
             const int32_t e = load_le<uint16_t>(src + 2 * i) >> m, reference = level[i] >> 3;
             if (!writer.put(static_cast<uint32_t>(r == 0 ? reference - 11 - e : e - reference - 4))) return false;
-            --escapes;
+            --escapes[i / kSymbolsPiece];
         }
         done += chunk;
     }
@@ -143,8 +149,8 @@ uint64_t scales_sum(const uint8_t* keys, const int8_t* columns, size_t n, uint32
     return sum;
 }
 
-uint32_t scales_symbols(const uint8_t* keys, const int16_t* levels, size_t n, uint32_t mantissa_bits, uint16_t* symbols) {
-    return plain::scales_symbols(keys, levels, n, mantissa_bits, symbols);
+void scales_symbols(const uint8_t* keys, const int16_t* levels, size_t n, uint32_t mantissa_bits, uint16_t* symbols, uint8_t* escapes) {
+    plain::scales_symbols(keys, levels, n, mantissa_bits, symbols, escapes);
 }
 
 void scales_columns(const uint8_t* keys, size_t n, uint32_t mantissa_bits, uint32_t fraction, int32_t above, uint64_t* sums) {

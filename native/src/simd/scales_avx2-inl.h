@@ -12,6 +12,8 @@
 
 namespace pennyweight::avx2 {
 
+#include "scales_encode-inl.h"
+
 struct ScalesStep {
     const uint64_t* buckets;
     __m256i symbol_mask, offset_mask;
@@ -130,23 +132,27 @@ inline bool scales_decode(const ScalesTable& table, const ScalesBlock& block) {
 }
 
 inline int32_t scales_top(const uint8_t* keys, const int8_t* columns, size_t n, uint32_t mantissa_bits) {
+    // In 16 bits: e' + 16 is at least 0, and what does not fit is left to the scalar loop.
+    constexpr int32_t kAbove = 16;
     const __m128i m = _mm_cvtsi32_si128(static_cast<int>(mantissa_bits));
-    __m256i top = _mm256_set1_epi32(INT32_MIN);
+    const __m256i above = _mm256_set1_epi16(kAbove);
+    __m256i top = _mm256_setzero_si256();
     size_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        const __m256i key = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(keys + 2 * i)));
-        __m256i e = _mm256_srl_epi32(key, m);
-        if (columns != nullptr) {
-            const __m256i c = _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(columns + i)));
-            e = _mm256_sub_epi32(e, _mm256_srai_epi32(c, 3));
+    if (columns == nullptr) {
+        for (; i + 16 <= n; i += 16) top = _mm256_max_epu16(top, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(keys + 2 * i)));
+        top = _mm256_adds_epu16(_mm256_srl_epi16(top, m), above);
+    } else {
+        for (; i + 16 <= n; i += 16) {
+            const __m256i e = _mm256_srl_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(keys + 2 * i)), m);
+            const __m256i c = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(columns + i)));
+            top = _mm256_max_epu16(top, _mm256_adds_epu16(e, _mm256_sub_epi16(above, _mm256_srai_epi16(c, 3))));
         }
-        top = _mm256_max_epi32(top, e);
     }
-    alignas(32) int32_t lanes[8];
-    _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), top);
-    int32_t highest = scalar::scales_top(keys + 2 * i, columns == nullptr ? nullptr : columns + i, n - i, mantissa_bits);
-    for (const int32_t lane : lanes) highest = lane > highest ? lane : highest;
-    return highest;
+    const __m128i half = _mm_max_epu16(_mm256_castsi256_si128(top), _mm256_extracti128_si256(top, 1));
+    const int32_t found = 0xffff - _mm_extract_epi16(_mm_minpos_epu16(_mm_xor_si128(half, _mm_set1_epi32(-1))), 0);
+    if (found == 0xffff) i = 0;
+    const int32_t rest = scalar::scales_top(keys + 2 * i, columns == nullptr ? nullptr : columns + i, n - i, mantissa_bits);
+    return i > 0 && found - kAbove > rest ? found - kAbove : rest;
 }
 
 inline uint64_t scales_sum(const uint8_t* keys, const int8_t* columns, size_t n, uint32_t mantissa_bits, int32_t top) {
@@ -175,30 +181,6 @@ inline uint64_t scales_sum(const uint8_t* keys, const int8_t* columns, size_t n,
     _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), total);
     const uint64_t rest = scalar::scales_sum(keys + 2 * i, columns == nullptr ? nullptr : columns + i, n - i, mantissa_bits, top);
     return lanes[0] + lanes[1] + lanes[2] + lanes[3] + rest;
-}
-
-inline void scales_encode(const ScalesEncodeTable& table, const uint16_t* symbols, size_t n, uint8_t* states, uint8_t* words_end,
-                          size_t* n_words) {
-    alignas(32) uint32_t start[kLanes];
-    for (uint32_t& state : start) state = kLowerBound;
-    uint8_t* words = words_end;
-    const size_t groups = n / kGroup, tail = n % kGroup;
-    if (tail > 0) scalar::scales_encode_group(table, symbols + groups * kGroup, tail, start, &words);
-    __m256i x[4];
-    for (int i = 0; i < 4; ++i) x[i] = _mm256_load_si256(reinterpret_cast<const __m256i*>(start + 8 * i));
-    for (size_t g = groups; g-- > 0;) {
-        for (int t = 3; t >= 0; --t) {
-#pragma GCC unroll 4
-            for (int i = 3; i >= 0; --i) {
-                const uint16_t* const of = symbols + g * kGroup + 32 * i + t;
-                const __m256i f = eight([&](int l) __attribute__((always_inline)) { return table.entries[of[4 * l]].frequency; });
-                const __m256i from = eight([&](int l) __attribute__((always_inline)) { return table.entries[of[4 * l]].start; });
-                encode_step<kScalesSlotBits>(x[i], f, from, table.slots, words);
-            }
-        }
-    }
-    for (int i = 0; i < 4; ++i) _mm256_storeu_si256(reinterpret_cast<__m256i*>(states + 32 * i), x[i]);
-    *n_words = static_cast<size_t>(words_end - words) / 2;
 }
 
 }  // namespace pennyweight::avx2

@@ -13,6 +13,8 @@
 
 namespace pennyweight::avx512 {
 
+#include "scales_encode-inl.h"
+
 struct Dwords {
     alignas(64) uint32_t value[16];
 };

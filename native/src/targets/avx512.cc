@@ -25,7 +25,7 @@ const Kernels* avx512_kernels() {
                                        avx512::decode_float,
                                        avx512::scales_decode,
                                        avx512::scales_symbols,
-                                       scalar::scales_encode,
+                                       avx512::scales_encode,
                                        avx512::scales_top,
                                        avx512::scales_sum,
                                        avx512::scales_columns,
