@@ -78,7 +78,7 @@ def test_text_round_trips(text: str, canonical: str | None) -> None:
         ("zstd[fast=1]", "the parameters level and repeats"),
         ("constant[width=2]", "takes no parameters"),
         ("floatfields(exponent: rans)", "one parameter, bits"),
-        ("floatfields[bits=3]", "4, 5 or 16"),
+        ("floatfields[bits=3]", "4, 5, 16 or 17"),
         ("byteplane[width=17]", "2 to 16 bytes, not 17"),
         ("byteplane(plane9: store)", "no output 'plane9'"),
         ("byteplane(store)", "no output ''"),

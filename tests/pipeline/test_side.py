@@ -30,7 +30,7 @@ name = "trained"
 description = "A stage that takes a block from the side frames."
 block_bytes = 1024
 [plans]
-"*" = ["scales", "zstd"]
+"*" = ["from_side", "zstd"]
 gap = ["zstd"]
 """
 
@@ -40,7 +40,7 @@ class FromSide:
     """A block that is a side frame: its header is the number."""
 
     id: ClassVar[int] = 99
-    name: ClassVar[str] = "scales"
+    name: ClassVar[str] = "from_side"
     since: ClassVar[tuple[int, int]] = (0, 2)
     fidelity: ClassVar[Fidelity] = Fidelity.LOSSLESS
 
@@ -103,7 +103,8 @@ asked: list[tuple[int, int]] = []
 @pytest.fixture(autouse=True)
 def _stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(registry.STAGES, 99, FromSide)
-    monkeypatch.setitem(registry.BY_NAME, "scales", FromSide)
+    monkeypatch.setitem(registry.BY_NAME, "from_side", FromSide)
+    monkeypatch.setattr(compress, "TRAINED", (FromSide,))
     monkeypatch.setattr(compress, "train", lambda src, segments, plans, map: Trained(segments, plans))
     asked.clear()
     return
@@ -132,7 +133,7 @@ def test_it_comes_back_and_training_is_asked_for_each_block(container: bytes) ->
     assert made.index.side == (1024, 1024, 45)
     info = pennyweight.inspect(io.BytesIO(container), plans=True).files[0]
     assert info.side_bytes == made.side_bytes > 2048
-    assert info.tensors[0].plans == {"scales": 1, "store": 1}
+    assert info.tensors[0].plans == {"from_side": 1, "store": 1}
     assert info.tensors[0].stored_bytes == 3 + 1026
     with pennyweight.open(io.BytesIO(container)) as checkpoint:
         assert checkpoint["b"].numpy().tobytes() == RAWS[2]
@@ -181,7 +182,7 @@ def test_restore_stops_at_a_damaged_side_frame_and_other_tensors_can_be_read(con
 def test_a_number_that_does_not_exist(monkeypatch: pytest.MonkeyPatch, container: bytes) -> None:
     monkeypatch.setattr(Trained, "side", Trained.side[:1])
     preset = policy.Preset.model_validate(
-        {"name": "x", "description": "", "block_bytes": 1024, "plans": {"*": ["scales"]}}
+        {"name": "x", "description": "", "block_bytes": 1024, "plans": {"*": ["from_side"]}}
     )
     with pytest.raises(pennyweight.PennyweightError, match="encoder fault"):
         compress.compress_file(Reader(io.BytesIO(DATA)), io.BytesIO(), preset, threads=1)
