@@ -78,7 +78,8 @@ class BlockCase:
         native.set_target(self.target)
         preset = load_preset(self._preset)
         self._plans = preset.resolve()
-        self._learns = any(isinstance(stage, TRAINED) for plan in self._plans[self._tensors.dtype] for stage in plan.stages)
+        plans = self._plans[self._tensors.dtype]
+        self._learns = any(isinstance(stage, TRAINED) for plan in plans for stage in plan.stages)
         self._blocks = BlockTable.of([t.n_bytes for t in self._tensors.segments], preset.block_bytes)
         self._tasks = list(self._blocks.tasks())
         self._tensors.out.fill(POISON)
