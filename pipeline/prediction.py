@@ -144,7 +144,7 @@ def _share(
 
 def _alone(src: Reader, job: Job) -> _Alone | None:
     sample = draw(src, job, MAX_ROW)
-    if sample is None:
+    if sample is None or sample.row > MAX_ROW:  # a complex number has two keys
         return None
     unsigned = _unsigned(sample)
     geometry, with_columns = choose_geometry(unsigned, MANTISSA_BITS, [sample.row])
