@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pennyweight.pipeline.files import Reader
 from pennyweight.pipeline.sources import opaque, safetensors
 from pennyweight.pipeline.sources.segments import Gap, Segment, SourceMap, TensorRange
@@ -9,11 +11,19 @@ from pennyweight.pipeline.sources.segments import Gap, Segment, SourceMap, Tenso
 __all__ = ["Gap", "Segment", "SourceMap", "TensorRange", "find_source", "is_recognised"]
 
 
+_FORMATS: Final = (safetensors.read,)
+"""Each a function from a file to its map, or None where it is not of that format or lies about itself."""
+
+
 def find_source(file: Reader) -> SourceMap:
     """Read it as the first format whose every rule it keeps; `opaque` takes any file."""
-    return safetensors.read(file) or opaque.read(file)
+    return _known(file) or opaque.read(file)
 
 
 def is_recognised(file: Reader) -> bool:
     """Whether it is of a format that says what its tensors are."""
-    return safetensors.read(file) is not None
+    return _known(file) is not None
+
+
+def _known(file: Reader) -> SourceMap | None:
+    return next((found for read in _FORMATS if (found := read(file)) is not None), None)

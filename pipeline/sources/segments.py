@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from pennyweight.pipeline.container import limits
 from pennyweight.types import DType
 
 
@@ -30,3 +32,36 @@ class SourceMap(NamedTuple):
 
     name: str
     segments: tuple[Segment, ...]
+
+
+def cover(name: str, n_bytes: int, tensors: Iterable[tuple[int, TensorRange]]) -> SourceMap | None:
+    """The map of a file of n_bytes with tensors at those offsets, in any order; what is between them is gaps.
+
+    None for a lie: tensors overlap, reach beyond the file, bear one name, break a limit of the index, or their bytes do
+    not fit shape and dtype. Tensors of no bytes are left out.
+    """
+    segments: list[Segment] = []
+    names: set[str] = set()
+    at = 0
+    for offset, tensor in sorted((pair for pair in tensors if pair[1].n_bytes), key=lambda pair: pair[0]):
+        if offset < at or not _fits(tensor) or tensor.name in names:
+            return None
+        names.add(tensor.name)
+        if offset > at:
+            segments.append(Gap(offset - at))
+        segments.append(tensor)
+        at = offset + tensor.n_bytes
+    if at > n_bytes:
+        return None
+    if at < n_bytes:
+        segments.append(Gap(n_bytes - at))
+    return SourceMap(name, tuple(segments)) if len(segments) <= limits.MAX_SEGMENTS else None
+
+
+def _fits(tensor: TensorRange) -> bool:
+    sound = len(tensor.shape) <= limits.MAX_RANK and all(0 <= dim <= limits.MAX_INT for dim in tensor.shape)
+    return (
+        sound
+        and tensor.dtype.n_bytes(tensor.shape) == tensor.n_bytes
+        and len(tensor.name.encode("utf-8", "replace")) <= limits.MAX_NAME_BYTES
+    )
