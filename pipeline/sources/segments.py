@@ -59,9 +59,13 @@ def cover(name: str, n_bytes: int, tensors: Iterable[tuple[int, TensorRange]]) -
 
 
 def _fits(tensor: TensorRange) -> bool:
-    sound = len(tensor.shape) <= limits.MAX_RANK and all(0 <= dim <= limits.MAX_INT for dim in tensor.shape)
+    try:
+        n_name = len(tensor.name.encode())
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
     return (
-        sound
+        n_name <= limits.MAX_NAME_BYTES
+        and len(tensor.shape) <= limits.MAX_RANK
+        and all(0 <= dim <= limits.MAX_INT for dim in tensor.shape)
         and tensor.dtype.n_bytes(tensor.shape) == tensor.n_bytes
-        and len(tensor.name.encode("utf-8", "replace")) <= limits.MAX_NAME_BYTES
     )
