@@ -24,7 +24,10 @@ from pennyweight.pipeline.verify import DIFFERS, Level, Verified, first_differen
 from pennyweight.pipeline.window import Buffers
 
 WEIGHT_SUFFIXES: Final = frozenset(
-    {".bin", ".ckpt", ".gguf", ".h5", ".msgpack", ".npy", ".npz", ".onnx", ".pt", ".pth", ".safetensors", ".tflite"}
+    (
+        *(".bin", ".ckpt", ".data", ".gguf", ".h5", ".msgpack", ".npy", ".npz"),
+        *(".onnx", ".onnx_data", ".pt", ".pth", ".safetensors", ".tflite"),
+    )
 )
 
 
