@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import NamedTuple
 
 from pennyweight.pipeline.container import limits
@@ -43,7 +44,7 @@ def cover(name: str, n_bytes: int, tensors: Iterable[tuple[int, TensorRange]]) -
     segments: list[Segment] = []
     names: set[str] = set()
     at = 0
-    for offset, tensor in sorted((pair for pair in tensors if pair[1].n_bytes), key=lambda pair: pair[0]):
+    for offset, tensor in sorted((pair for pair in tensors if pair[1].n_bytes), key=itemgetter(0)):
         if offset < at or not _fits(tensor) or tensor.name in names:
             return None
         names.add(tensor.name)
@@ -59,13 +60,14 @@ def cover(name: str, n_bytes: int, tensors: Iterable[tuple[int, TensorRange]]) -
 
 
 def _fits(tensor: TensorRange) -> bool:
+    n_bytes, name, dtype, shape = tensor
     try:
-        n_name = len(tensor.name.encode())
+        n_name = len(name) if name.isascii() else len(name.encode())
     except UnicodeEncodeError:  # a lone surrogate
         return False
     return (
         n_name <= limits.MAX_NAME_BYTES
-        and len(tensor.shape) <= limits.MAX_RANK
-        and all(0 <= dim <= limits.MAX_INT for dim in tensor.shape)
-        and tensor.dtype.n_bytes(tensor.shape) == tensor.n_bytes
+        and len(shape) <= limits.MAX_RANK
+        and (not shape or (min(shape) >= 0 and max(shape) <= limits.MAX_INT))
+        and dtype.n_bytes(shape) == n_bytes
     )

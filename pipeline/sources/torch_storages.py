@@ -1,0 +1,228 @@
+"""The storages that a torch pickle names, and the tensors that are views of them.
+
+A tensor is known by the call that would rebuild it: storage, first element, shape, strides. Its dtype is that of the
+storage's class, or, for types that came after such classes, an argument of the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from math import prod
+from typing import Any, Final, NamedTuple
+
+from pennyweight.pipeline.container import limits
+from pennyweight.pipeline.sources.pickle_machine import Call, Global, Lie, Pairs, Persistent
+from pennyweight.types import DType
+
+
+class Element(NamedTuple):
+    """What torch calls an element; where it is several of ours, `parts` is the axis that they are."""
+
+    dtype: DType
+    n_bytes: int
+    parts: tuple[int, ...] = ()
+
+
+_DTYPES: Final = {
+    "float64": Element(DType.F64, 8),
+    "float32": Element(DType.F32, 4),
+    "float16": Element(DType.F16, 2),
+    "bfloat16": Element(DType.BF16, 2),
+    "float8_e4m3fn": Element(DType.F8_E4M3, 1),
+    "float8_e5m2": Element(DType.F8_E5M2, 1),
+    "float8_e8m0fnu": Element(DType.F8_E8M0, 1),
+    "float8_e4m3fnuz": Element(DType.F8_E4M3FNUZ, 1),
+    "float8_e5m2fnuz": Element(DType.F8_E5M2FNUZ, 1),
+    "float4_e2m1fn_x2": Element(DType.F4, 1, (2,)),
+    "complex128": Element(DType.F64, 16, (2,)),
+    "complex64": Element(DType.C64, 8),
+    "complex32": Element(DType.F16, 4, (2,)),
+    "int64": Element(DType.I64, 8),
+    "int32": Element(DType.I32, 4),
+    "int16": Element(DType.I16, 2),
+    "int8": Element(DType.I8, 1),
+    "uint64": Element(DType.U64, 8),
+    "uint32": Element(DType.U32, 4),
+    "uint16": Element(DType.U16, 2),
+    "uint8": Element(DType.U8, 1),
+    "bool": Element(DType.BOOL, 1),
+}
+_STORAGES: Final = {
+    "DoubleStorage": "float64",
+    "FloatStorage": "float32",
+    "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16",
+    "ComplexDoubleStorage": "complex128",
+    "ComplexFloatStorage": "complex64",
+    "LongStorage": "int64",
+    "IntStorage": "int32",
+    "ShortStorage": "int16",
+    "CharStorage": "int8",
+    "ByteStorage": "uint8",
+    "BoolStorage": "bool",
+    "QInt32Storage": "int32",
+    "QInt8Storage": "int8",
+    "QUInt8Storage": "uint8",
+    "UntypedStorage": "uint8",
+}
+
+_REBUILD: Final = "torch._utils._rebuild_"
+_TENSORS: Final = frozenset(_REBUILD + name for name in ("tensor", "tensor_v2", "tensor_v3", "qtensor"))
+_WITH_DTYPE: Final = _REBUILD + "tensor_v3"
+_WITH_PARAMETERS: Final = _REBUILD + "qtensor"  # scales and zero points, which may be tensors
+_WRAPPERS: Final = frozenset(_REBUILD + name for name in ("parameter", "parameter_with_state"))
+_SUBCLASS: Final = "torch._tensor._rebuild_from_type_v2"
+_ORDERED: Final = "collections.OrderedDict"
+_NESTED: Final = frozenset((Pairs, list, tuple, Call, Persistent))
+
+
+class View(NamedTuple):
+    """A tensor: n_bytes of its storage from `offset` on. shape: as they lie there; None if they are no run of bytes."""
+
+    offset: int
+    n_bytes: int
+    name: str
+    element: Element
+    shape: tuple[int, ...] | None
+
+
+class Storage:
+    """Memory of tensors. element: of the storage's class; bytes where that has none."""
+
+    __slots__ = ("element", "n_elements", "views")
+
+    def __init__(self, element: Element, n_elements: int) -> None:
+        self.element, self.n_elements = element, n_elements
+        self.views: list[View] = []
+
+    @property
+    def n_bytes(self) -> int:
+        return self.n_elements * self.element.n_bytes
+
+
+def read_storages(root: Any) -> dict[str, Storage]:
+    """Those in what `read_pickle` gives, by key. Lie where their names would not fit an index.
+
+    A tensor is named by the keys and indexes that lead to it, joined by dots: `optimizer.state.3.exp_avg`. Of several
+    ways the shortest counts. What makes no sense is passed over.
+    """
+    storages: dict[str, Storage] = {}
+    for name, value in _walk(root):
+        if type(value) is Persistent:
+            found = _find(value, storages)
+            if found:
+                storage, offset = found
+                n = storage.n_elements
+                storage.views.append(View(offset, storage.n_bytes, name, storage.element, (n,)))
+        else:
+            _see(name, value, storages)
+    return storages
+
+
+def _walk(root: Any) -> Iterator[tuple[str, Any]]:
+    """Calls that rebuild tensors, and storages that stand alone, with their names. Breadth first, each value once."""
+    seen: set[int] = set()
+    queue = [("", root)] if type(root) in _NESTED else []
+    n_names = 0
+    for name, value in queue:  # which grows meanwhile, so that all values live and no id comes twice
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        n_names += len(name)
+        if n_names > limits.MAX_INDEX_BYTES:
+            raise Lie("names longer than an index")
+        kind = type(value)
+        if kind is Call:
+            function = value[0] if type(value[0]) is Global else ""
+            if function in _TENSORS:
+                yield name, value
+                if function != _WITH_PARAMETERS:
+                    continue
+            children = _results(name, value, function)
+        elif kind is Pairs:
+            children = _named(name, zip(value[::2], value[1::2], strict=False))
+        elif kind is Persistent:
+            yield name, value
+            continue
+        else:
+            children = _named(name, enumerate(value))
+        queue += [child for child in children if type(child[1]) in _NESTED]
+
+
+def _results(name: str, call: Call, function: str) -> Iterable[tuple[str, Any]]:
+    """What a call works on, and what its result is given."""
+    arguments = call[1] if type(call[1]) is tuple else ()
+    if function in _WRAPPERS:
+        return [(name, argument) for argument in arguments[:1]]
+    if function == _SUBCLASS and len(arguments) > 3:
+        return [(name, Call((arguments[0], arguments[2]))), (name, arguments[3])]
+    if function == _ORDERED and len(arguments) == 1 and type(arguments[0]) is list:  # of Python 2: a list of pairs
+        return _named(name, (pair for pair in arguments[0] if type(pair) is list and len(pair) == 2))
+    return [(name, part) for part in call[1:]]
+
+
+def _named(name: str, items: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    prefix = f"{name}." if name else ""
+    for number, (key, child) in enumerate(items):
+        yield f"{prefix}{key if isinstance(key, (str, int)) else number}", child
+
+
+def _find(value: Persistent, storages: dict[str, Storage]) -> tuple[Storage, int] | None:
+    """A storage, entered where it is new, and the byte of it where the one meant begins: old files have parts."""
+    name = value[0]
+    if type(name) is not tuple or len(name) < 5:
+        return None
+    what, kind, key, _, n_elements, *part = name
+    if what != "storage" or type(kind) is not Global or type(key) is not str or not _is_size(n_elements):
+        return None
+    storage = storages.get(key)
+    if storage is None:
+        element = _DTYPES.get(_STORAGES.get(kind.rpartition(".")[2], ""))
+        if element is None:
+            return None
+        storage = storages[key] = Storage(element, n_elements)
+    if part and type(part[0]) is tuple and len(part[0]) == 3 and _is_size(part[0][1]):
+        return storage, part[0][1] * storage.element.n_bytes
+    return storage, 0
+
+
+def _see(name: str, call: Call, storages: dict[str, Storage]) -> None:
+    """Enter a tensor among the views of its storage."""
+    arguments = call[1]
+    if type(arguments) is not tuple or len(arguments) < 4 or type(arguments[0]) is not Persistent:
+        return
+    where, first, shape, strides = arguments[:4]
+    found = _find(where, storages)
+    if found is None or type(shape) is not tuple or type(strides) is not tuple:
+        return
+    if len(shape) != len(strides) or len(shape) > limits.MAX_RANK or not all(map(_is_size, (first, *shape, *strides))):
+        return
+    storage, offset = found
+    element = storage.element
+    if call[0] == _WITH_DTYPE and len(arguments) > 6 and type(arguments[6]) is Global:
+        element = _DTYPES.get(arguments[6].removeprefix("torch."), element)
+    n_bytes = prod(shape) * element.n_bytes
+    in_memory = _shape_in_memory(shape, strides)
+    storage.views.append(View(offset + first * element.n_bytes, n_bytes, name, element, in_memory))
+
+
+def _shape_in_memory(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...] | None:
+    """That of the bytes: another one if the tensor is permuted. None if they are no run."""
+    if _is_contiguous(shape, strides):
+        return shape
+    order = sorted(range(len(shape)), key=lambda axis: -strides[axis])
+    permuted = tuple(shape[axis] for axis in order)
+    return permuted if _is_contiguous(permuted, [strides[axis] for axis in order]) else None
+
+
+def _is_contiguous(shape: Sequence[int], strides: Sequence[int]) -> bool:
+    n = 1
+    for dim, stride in zip(reversed(shape), reversed(strides), strict=True):
+        if stride != n and dim != 1:
+            return False
+        n *= dim
+    return True
+
+
+def _is_size(number: Any) -> bool:
+    return type(number) is int and 0 <= number <= limits.MAX_INT
