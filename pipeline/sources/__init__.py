@@ -5,13 +5,21 @@ from __future__ import annotations
 from typing import Final
 
 from pennyweight.pipeline.files import Reader
-from pennyweight.pipeline.sources import onnx, opaque, safetensors, torch_legacy, torch_zip
+from pennyweight.pipeline.sources import npy, npz, onnx, opaque, safetensors, tflite, torch_legacy, torch_zip
 from pennyweight.pipeline.sources.segments import Gap, Segment, SourceMap, TensorRange
 
 __all__ = ["Gap", "Segment", "SourceMap", "TensorRange", "find_source", "is_recognised"]
 
 
-_FORMATS: Final = (safetensors.read, torch_zip.read, torch_legacy.read, onnx.read)
+_FORMATS: Final = (
+    safetensors.read,
+    torch_zip.read,
+    torch_legacy.read,
+    npy.read,
+    npz.read,
+    tflite.read,
+    onnx.read,
+)
 """Each a function from a file to its map, or None where it is not of that format or lies about itself."""
 
 

@@ -168,12 +168,12 @@ def test_keys_and_lengths_at_every_place_of_what_is_read_at_once() -> None:
         assert [len(raw) for _, _, raw in tensors_in(data).values()] == [16, 16, n]
 
 
-def test_a_hundred_thousand_tensors_open_quickly() -> None:
-    data = model(*(onnx_tensor(f"layer.{i}.weight", DType.F32, (2, 2), RAW) for i in range(100_000)))
+def test_twenty_thousand_tensors_open_quickly() -> None:
+    data = model(*(onnx_tensor(f"layer.{i}.weight", DType.F32, (2, 2), RAW) for i in range(20_000)))
     start = time.process_time()
     found = find_source(Reader(io.BytesIO(data)))
-    assert len(found.segments) == 200_001
-    assert time.process_time() - start < 4, "a second, and four where others are at work"
+    assert len(found.segments) == 40_001
+    assert time.process_time() - start < 0.8, "a fifth of a second, and four where others are at work"
 
 
 def test_a_file_of_fields_only_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
