@@ -55,43 +55,49 @@ struct Modelled {
     bool coded;
 };
 
+// Tables as the encoder needs them: they cost as much as encoding some hundred thousand keys, so they are made once for a file.
+struct PredictorCoder {
+    explicit PredictorCoder(nb::handle tables) {
+        Buffer frequencies(tables);
+        require(frequencies.size() == 2 * kPredictorSymbols, "sizes do not fit");
+        auto table = std::make_unique<PredictorTable>();
+        require(build_predictor_table(frequencies.data(), table.get()), "no such tables");
+        complete = build_predictor_encode_table(*table, frequencies.data(), &encode);
+    }
+    bool complete;  // no block need be searched for a frequency of 0
+    PredictorEncodeTable encode;
+};
+
 size_t keys_of(const Buffer& keys) {
     require(keys.size() % 2 == 0, "a key has two bytes");
     return keys.size() / 2;
 }
 
-nb::object predictor_encode_py(nb::handle keys, nb::handle tables, uint64_t first, uint64_t d, uint64_t S, uint64_t g,
+nb::object predictor_encode_py(nb::handle keys, const PredictorCoder& coder, uint64_t first, uint64_t d, uint64_t S, uint64_t g,
                                const nb::object& columns, const nb::object& triangles, uint32_t w, const nb::object& residuals) {
-    Buffer in(keys), frequencies(tables);
+    Buffer in(keys);
     const size_t n = keys_of(in);
     const Predicted of(first, d, S, g, columns, triangles, w, residuals, n);
-    require(frequencies.size() == 2 * kPredictorSymbols, "sizes do not fit");
     std::unique_ptr<Modelled> made;
     Bytes payload;
     size_t payload_bytes = 0;
-    bool valid, coded = false;
+    bool coded;
     {
         nb::gil_scoped_release release;
-        std::unique_ptr<PredictorTable> table(new PredictorTable);
-        std::unique_ptr<PredictorEncodeTable> encode(new PredictorEncodeTable);
-        valid = build_predictor_table(frequencies.data(), table.get());
-        if (valid) {
-            made = std::make_unique<Modelled>(of, in);
-            coded = made->coded && build_predictor_encode_table(*table, frequencies.data(), made->symbols.get(), n, encode.get());
-        }
+        made = std::make_unique<Modelled>(of, in);
+        coded = made->coded && (coder.complete || predictor_codes(coder.encode, made->symbols.get(), n));
         if (coded) {
             const size_t room = 2 * n + 256;
             Bytes words = allocate(room);
             uint8_t states[kStateBytes];
             size_t n_words = 0;
-            kernels().predictor_encode(*encode, of.place, made->symbols.get(), states, words.get() + room, &n_words);
+            kernels().predictor_encode(coder.encode, of.place, made->symbols.get(), states, words.get() + room, &n_words);
             payload_bytes = kStateBytes + 2 * n_words;
             payload = allocate(payload_bytes);
             std::memcpy(payload.get(), states, kStateBytes);
             std::memcpy(payload.get() + kStateBytes, words.get() + room - 2 * n_words, 2 * n_words);
         }
     }
-    require(valid, "no such tables");
     if (!coded) return nb::none();
     return nb::make_tuple(made->model.base, to_array(std::move(made->rows), made->n_rows),
                           to_array(std::move(made->escapes), made->model.n_escape_bytes), to_array(std::move(payload), payload_bytes));
@@ -156,7 +162,8 @@ Array predictor_values_py(nb::handle keys, uint64_t d, uint64_t S, uint64_t g, c
 }  // namespace
 
 void bind_predictor(nb::module_& m) {
-    m.def("linear_predictor_encode", &predictor_encode_py, nb::arg("keys"), nb::arg("tables"), nb::arg("first"), nb::arg("d"), nb::arg("s"),
+    nb::class_<PredictorCoder>(m, "PredictorCoder").def(nb::init<nb::handle>(), nb::arg("tables"));
+    m.def("linear_predictor_encode", &predictor_encode_py, nb::arg("keys"), nb::arg("coder"), nb::arg("first"), nb::arg("d"), nb::arg("s"),
           nb::arg("g"), nb::arg("columns").none(), nb::arg("triangles").none(), nb::arg("w"), nb::arg("residuals").none());
     m.def("linear_predictor_decode", &predictor_decode_py, nb::arg("tables"), nb::arg("first"), nb::arg("d"), nb::arg("s"), nb::arg("g"),
           nb::arg("columns").none(), nb::arg("triangles").none(), nb::arg("w"), nb::arg("residuals").none(), nb::arg("base"),

@@ -38,19 +38,24 @@ bool build_predictor_table(const uint8_t* frequencies, PredictorTable* table) {
     return true;
 }
 
-bool build_predictor_encode_table(const PredictorTable& table, const uint8_t* frequencies, const uint16_t* symbols, size_t n,
-                                  PredictorEncodeTable* encode) {
-    bool used[kPredictorContexts] = {};
-    for (size_t i = 0; i < n; ++i) used[symbols[i] >> kPredictorBits] = true;
-    for (uint32_t c = 0; c < kPredictorContexts; ++c) {
-        if (!used[c]) continue;
-        const uint32_t at = c * kAlphabet;
-        if (is_empty(frequencies + 2 * at)) return false;
-        build_slots(table.buckets + at, frequencies + 2 * at, kPredictorBits, c * kScalesSlots, encode->entries + at, encode->slots);
+bool build_predictor_encode_table(const PredictorTable& table, const uint8_t* frequencies, PredictorEncodeTable* encode) {
+    for (uint32_t at = 0; at < kPredictorSymbols; at += kAlphabet) {
+        if (is_empty(frequencies + 2 * at)) {
+            for (uint32_t s = 0; s < kAlphabet; ++s) encode->entries[at + s] = {0, 0, 0};
+        } else {
+            build_slots(table.buckets + at, frequencies + 2 * at, kPredictorBits, at / kAlphabet * kScalesSlots, encode->entries + at,
+                        encode->slots);
+        }
     }
-    bool coded = true;
-    for (size_t i = 0; i < n; ++i) coded &= encode->entries[symbols[i]].frequency != 0;
-    return coded;
+    bool complete = true;
+    for (uint32_t s = 0; s < kPredictorSymbols; ++s) complete &= encode->entries[s].frequency != 0;
+    return complete;
+}
+
+bool predictor_codes(const PredictorEncodeTable& encode, const uint16_t* symbols, size_t n) {
+    bool all = true;
+    for (size_t i = 0; i < n; ++i) all &= encode.entries[symbols[i]].frequency != 0;
+    return all;
 }
 
 }  // namespace pennyweight

@@ -171,7 +171,8 @@ bool encode(std::mt19937& random, const std::vector<uint8_t>& keys, Predicted* c
         auto table = std::make_unique<PredictorTable>();
         std::unique_ptr<PredictorEncodeTable> slots(new PredictorEncodeTable);
         check(build_predictor_table(c->tables.data(), table.get()), "valid tables refused", c->n);
-        check(build_predictor_encode_table(*table, c->tables.data(), expected.data(), c->n, slots.get()), "a frequency of 0", c->n);
+        build_predictor_encode_table(*table, c->tables.data(), slots.get());
+        check(predictor_codes(*slots, expected.data(), c->n), "a frequency of 0", c->n);
         std::vector<uint8_t> words(2 * c->n + 256), payload(kStateBytes);
         size_t n_words = 0;
         list[k]->predictor_encode(*slots, laid.place, expected.data(), payload.data(), words.data() + words.size(), &n_words);

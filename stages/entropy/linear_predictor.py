@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
@@ -94,7 +95,7 @@ class LinearPredictor:
         d, s, g = model.geometry.d, model.geometry.s, model.geometry.g
         p = model.predictor
         fitted = (p.triangles, p.w, p.residuals) if p else (None, 0, None)
-        coded = native.linear_predictor_encode(src, model.tables, self.first, d, s, g, model.columns, *fitted)
+        coded = native.linear_predictor_encode(src, _coder(model.tables), self.first, d, s, g, model.columns, *fitted)
         if coded is None:
             return None
         base, rows, escapes, payload = coded
@@ -136,6 +137,11 @@ class LinearPredictor:
             left = side_part(cls.name, side, residuals, residuals_at, d)
         sizes = (native.scales_rows(first, d, s, n), n_escape_bytes, STATES_BYTES + 2 * n_words)
         return LinearPredictorDecoder(first, geometry, base, tables, columns, triangles, w, left, sizes)
+
+
+@functools.lru_cache(maxsize=4)  # a file has up to four tables
+def _coder(tables: bytes) -> native.PredictorCoder:
+    return native.PredictorCoder(tables)
 
 
 class _Fields(Iterator[int]):

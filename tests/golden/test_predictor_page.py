@@ -81,6 +81,7 @@ class Case:
 def test_blocks_follow_the_page(kind: str, each_target: str) -> None:
     tables, taken = {"uniform": UNIFORM, "skewed": skewed()}[kind], 0
     stored = np.frombuffer(spec_predicted.tables_frame(tables), np.uint8)
+    coder = native.PredictorCoder(stored)
     for seed in range(60):
         case = Case(seed)
         made, expected = spec_predicted.ours(case.keys, case.at, case.columns, case.predictor), None
@@ -88,7 +89,7 @@ def test_blocks_follow_the_page(kind: str, each_target: str) -> None:
             base, rows, coded = made
             words = spec_predicted.words_of(coded.lanes, coded.contexts, coded.symbols, tables)
             expected = base, bytes(rows), spec_predicted.nibble_bytes(coded.nibbles), words
-        got = native.linear_predictor_encode(case.keys.view(np.uint8), stored, case.at.first, *case.model())
+        got = native.linear_predictor_encode(case.keys.view(np.uint8), coder, case.at.first, *case.model())
         assert (got and (got[0], *(part.tobytes() for part in got[1:]))) == expected, seed
         if got is None:
             continue

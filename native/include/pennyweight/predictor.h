@@ -37,13 +37,15 @@ struct PredictorTable {
 // frequencies: kPredictorSymbols u16, little-endian. False where they break the page.
 bool build_predictor_table(const uint8_t* frequencies, PredictorTable* table);
 
+// 3.3 MB, of all contexts.
 struct PredictorEncodeTable {
     SlotEntry entries[kPredictorSymbols];
-    uint16_t slots[kPredictorContexts * kScalesSlots];
+    uint16_t slots[kPredictorContexts * kScalesSlots + 1];  // the last is room for a load of two
 };
-// Only the contexts that n symbols have. False if a symbol has the frequency 0. frequencies: of a table that build_predictor_table took.
-bool build_predictor_encode_table(const PredictorTable& table, const uint8_t* frequencies, const uint16_t* symbols, size_t n,
-                                  PredictorEncodeTable* encode);
+// frequencies: of a table that build_predictor_table took. Returns whether none of them is 0: then every symbol can be coded.
+bool build_predictor_encode_table(const PredictorTable& table, const uint8_t* frequencies, PredictorEncodeTable* encode);
+// False if one of n symbols has the frequency 0.
+bool predictor_codes(const PredictorEncodeTable& encode, const uint16_t* symbols, size_t n);
 
 // What kernels need to work in: 1.1 MB, of which narrow bands touch little. Its contents are nobody else's business.
 struct PredictorRoom {

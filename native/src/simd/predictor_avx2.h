@@ -8,5 +8,7 @@ namespace pennyweight::avx2 {
 
 bool predictor_decode(const PredictorTable& table, const PredictorBlock& block);
 bool predictor_model(PredictorModel& model);
+void predictor_encode(const PredictorEncodeTable& table, const ScalesPlace& place, const uint16_t* symbols, uint8_t* states,
+                      uint8_t* words_end, size_t* n_words);
 
 }  // namespace pennyweight::avx2

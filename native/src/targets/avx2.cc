@@ -4,6 +4,7 @@
 #include "../simd/float_decode_avx2-inl.h"
 #include "../simd/float_split_avx2-inl.h"
 #include "../simd/predictor_decode_avx2-inl.h"
+#include "../simd/predictor_encode_avx2-inl.h"
 #include "../simd/predictor_model_avx2-inl.h"
 #include "../simd/rans_encode_avx2-inl.h"
 #include "../simd/scales_avx2-inl.h"
@@ -31,7 +32,7 @@ const Kernels* avx2_kernels() {
                                        avx2::scales_columns,
                                        avx2::predictor_decode,
                                        avx2::predictor_model,
-                                       scalar::predictor_encode,
+                                       avx2::predictor_encode,
                                        avx2::byteplane_split,
                                        avx2::byteplane_merge,
                                        avx2::split_keys,

@@ -31,7 +31,7 @@ const Kernels* avx512_kernels() {
                                        avx512::scales_columns,
                                        avx2::predictor_decode,
                                        avx2::predictor_model,
-                                       scalar::predictor_encode,
+                                       avx2::predictor_encode,
                                        avx512::byteplane_split,
                                        avx512::byteplane_merge,
                                        avx512::split_keys,

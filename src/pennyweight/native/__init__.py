@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pennyweight.native._core import (
+    PredictorCoder,
     ScalesCoder,
     bitpack_pack,
     bitpack_part_bytes,
@@ -41,6 +42,7 @@ from pennyweight.native._core import (
 )
 
 __all__ = [
+    "PredictorCoder",
     "ScalesCoder",
     "bitpack_pack",
     "bitpack_part_bytes",

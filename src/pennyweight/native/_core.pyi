@@ -159,9 +159,15 @@ def predictor_solve(moments: Buffer, n: int, w: int, shrink: int, biased: bool) 
 def predictor_residuals(z: Buffer, d: int, w: int, triangles: Buffer) -> U8:
     """The residual scales, d i8, of z as predictor_moments takes it, with triangles one after the other."""
 
+class PredictorCoder:
+    """The tables of linear_predictor.md as its encoder needs them, 3.3 MB. Read only, for any number of threads."""
+
+    def __init__(self, tables: Buffer) -> None:
+        """tables: 96 contexts of 128 u16 frequencies. ValueError if they are none."""
+
 def linear_predictor_encode(
     keys: Buffer,
-    tables: Buffer,
+    coder: PredictorCoder,
     first: int,
     d: int,
     s: int,
@@ -173,7 +179,7 @@ def linear_predictor_encode(
 ) -> tuple[int, U8, U8, U8] | None:
     """(base, row scales, escapes, states and words) of u16 keys with signs, or None where linear_predictor.md declines.
 
-    tables: 96 contexts of 128 u16 frequencies. columns: i8, ceil(d / g) of them. triangles: one after the other,
+    columns: i8, ceil(d / g) of them. triangles: one after the other,
     2 w + w (w - 1) / 2 bytes each, residuals: d i8; None, both, and w = 0 without a predictor.
     """
 
