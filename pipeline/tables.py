@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ def log2(values: Ints) -> Ints:
 
     Not along the straight line of floatfields.md: that is 0.06 too low on average, more than many tensors gain.
     """
-    whole = np.searchsorted(1 << np.arange(47, dtype=np.int64), values, side="right") - 1
+    whole = np.frexp(values)[1].astype(np.int64) - 1  # of doubles that hold them exactly
     x = ((values << 16) >> whole) - ONE  # the value is 2 ** whole * (1 + x)
     bulge = x * (ONE - x) >> 16
     made: Ints = ONE * whole + x + (bulge * (27_689 - (10_189 * x >> 16)) >> 16)
@@ -33,8 +33,8 @@ def log2(values: Ints) -> Ints:
 
 def price(counts: Ints) -> int:
     """What the symbols of each row would cost an ideal coder that knows the row's counts, in 1 / ONE bit."""
-    totals = counts.sum(axis=-1, keepdims=True)
-    return int((counts * (log2(np.maximum(totals, 1)) - log2(np.maximum(counts, 1)))).sum())
+    totals, several = counts.sum(axis=-1), counts[counts > 1]
+    return int((totals * log2(np.maximum(totals, 1))).sum() - (several * log2(several)).sum())
 
 
 def frequencies(counts: Ints) -> Ints:
@@ -45,18 +45,22 @@ def frequencies(counts: Ints) -> Ints:
     alphabet = counts.shape[1]
     known = np.where(counts.sum(axis=1, keepdims=True) > 0, counts, 1)
     total = known.sum(axis=1, keepdims=True)
-    exact = np.minimum(known * SLOTS // total, SLOTS - alphabet)
-    made: Ints = np.maximum(exact, 1)
-    for row, rest, f in zip(known, (known * SLOTS) % total, made, strict=True):
-        short = SLOTS - int(f.sum())
-        if short > 0:  # to the largest remainders, the first of equals
-            f[np.argsort(-rest, kind="stable")[: short % alphabet]] += 1
-            f += short // alphabet
-        while short < 0:  # from the most frequent, one each
-            largest = np.argsort(-row, kind="stable")
-            giving = largest[f[largest] > 1][:-short]
-            f[giving] -= 1
-            short += len(giving)
+    made: Ints = np.clip(known * SLOTS // total, 1, SLOTS - alphabet)
+    more = np.maximum(SLOTS - made.sum(axis=1, keepdims=True), 0)  # to the largest remainders
+    made += more // alphabet + _first(known * SLOTS % total, more % alphabet)
+    while (over := made.sum(axis=1, keepdims=True) - SLOTS).any():  # from the most frequent, one each
+        giving = made > 1
+        spare = np.where(giving, made - 1, SLOTS).min(axis=1, keepdims=True)
+        rounds = np.minimum(over // giving.sum(axis=1, keepdims=True), spare)
+        made -= np.where(rounds > 0, rounds * giving, _first(np.where(giving, known, -1), over))
+    return made
+
+
+def _first(values: Ints, n: Ints) -> NDArray[np.bool_]:
+    """Where the n largest of each row stand, the first of equals."""
+    order = np.arange(values.shape[1]) - values * values.shape[1]
+    edge = np.take_along_axis(np.sort(order, axis=1), np.maximum(n - 1, 0), axis=1)
+    made: NDArray[np.bool_] = (n > 0) & (order <= edge)
     return made
 
 
@@ -80,29 +84,49 @@ def choose_tables(counts: Ints, set_bits: int) -> tuple[list[Ints], list[int]]:
     than set_bits, which is what a set takes in the file.
     """
     alone = np.array([price(each) for each in counts], np.int64)
-    best = _Sets([frequencies(counts.sum(axis=0))], counts)
-    while len(best.tables) < min(MAX_SETS, len(counts)):
+    tables = _Tables(counts)
+    best = tables.sets([np.ones(len(counts), np.bool_)])
+    while len(best.groups) < min(MAX_SETS, len(counts)):
         worst = np.argsort(alone - best.costs, kind="stable")[:_SEEDS]
-        more = min((_grown(best, counts, seed) for seed in worst), key=lambda sets: int(sets.costs.sum()))
+        more = min((tables.grown(best, seed) for seed in worst), key=lambda sets: int(sets.costs.sum()))
         saved = int(best.costs.sum()) - int(more.costs.sum())
-        if len(more.tables) <= len(best.tables) or saved <= ONE * set_bits:
+        if len(more.groups) <= len(best.groups) or saved <= ONE * set_bits:
             break
         best = more
-    return best.tables, best.chosen.tolist()
+    return [tables.fitted(group)[0] for group in best.groups], best.chosen.tolist()
 
 
-def _grown(sets: _Sets, counts: Ints, seed: int) -> _Sets:
-    more = _Sets([*sets.tables, frequencies(counts[seed])], counts)
-    for _ in range(_ROUNDS):
-        more = _Sets([frequencies(counts[more.chosen == i].sum(axis=0)) for i in np.unique(more.chosen)], counts)
-    return more
+class _Sets(NamedTuple):
+    """groups: of tensors; tables are fitted to each. chosen: the cheapest of them for each tensor, the first of equals.
+
+    costs: of each tensor with that.
+    """
+
+    groups: list[NDArray[np.bool_]]
+    chosen: Ints
+    costs: Ints
 
 
-class _Sets:
-    """Tables, the cheapest of them for each tensor (the first of equals), and what that costs it."""
+class _Tables:
+    """Tables of groups of tensors, and what each tensor would cost with them: made once, for groups come again."""
 
-    def __init__(self, tables: list[Ints], counts: Ints) -> None:
-        costs_ = costs(counts, tables)
-        self.tables = tables
-        self.chosen: Ints = costs_.argmin(axis=1)
-        self.costs: Ints = costs_.min(axis=1)
+    def __init__(self, counts: Ints) -> None:
+        self._counts = counts
+        self._known: dict[bytes, tuple[Ints, Ints]] = {}
+
+    def fitted(self, group: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+        key = group.tobytes()
+        if key not in self._known:
+            table = frequencies(self._counts[group].sum(axis=0))
+            self._known[key] = table, costs(self._counts, [table])[:, 0]
+        return self._known[key]
+
+    def sets(self, groups: list[NDArray[np.bool_]]) -> _Sets:
+        costs_ = np.stack([self.fitted(group)[1] for group in groups], axis=1)
+        return _Sets(groups, costs_.argmin(axis=1), costs_.min(axis=1))
+
+    def grown(self, sets: _Sets, seed: int) -> _Sets:
+        more = self.sets([*sets.groups, np.arange(len(self._counts)) == seed])
+        for _ in range(_ROUNDS):
+            more = self.sets([more.chosen == i for i in sorted(set(more.chosen.tolist()))])
+        return more

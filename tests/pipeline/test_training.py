@@ -129,6 +129,35 @@ def test_the_same_on_every_target_and_number_of_threads() -> None:
     assert len(made[0][0]) >= 2
 
 
+def table_of(counts: list[int]) -> list[int]:
+    """The frequencies of one context, slot by slot."""
+    n_symbols = len(counts)
+    counts = counts if any(counts) else [1] * n_symbols
+    shares = [divmod(count << 14, sum(counts)) for count in counts]
+    made = [max(1, min(whole, 2**14 - n_symbols)) for whole, _ in shares]
+    takers = sorted(range(n_symbols), key=lambda i: -shares[i][1])
+    for turn in range(2**14 - sum(made)):
+        made[takers[turn % n_symbols]] += 1
+    givers = sorted(range(n_symbols), key=lambda i: -counts[i])
+    while sum(made) > 2**14:
+        for i in [i for i in givers if made[i] > 1][: sum(made) - 2**14]:
+            made[i] -= 1
+    return made
+
+
+def test_all_contexts_get_frequencies_at_once() -> None:
+    rng, taken = np.random.default_rng(2), 0
+    for alphabet in (16, 128):
+        counts = rng.geometric(rng.choice([0.5, 0.01, 1e-5], (80, 1)), (80, alphabet)) - 1
+        counts[rng.random(counts.shape) < rng.choice([0, 0.3, 0.99], (80, 1))] = 0
+        counts[:3] = np.eye(3, alphabet, dtype=np.int64) * [[1], [70], [2**40]]  # one symbol has all
+        made = frequencies(counts)
+        assert made.tolist() == [table_of(row) for row in counts.tolist()]
+        given = (made < np.maximum(1, (counts << 14) // np.maximum(counts.sum(axis=1, keepdims=True), 1))).sum(axis=1)
+        taken += int((given > 0).sum())
+    assert taken > 50  # rows in which frequent symbols give
+
+
 def test_logarithm_and_frequencies() -> None:
     values = np.concatenate((np.arange(1, 70_000), 1 << np.arange(46)))
     assert np.abs(log2(values) / ONE - np.log2(values)).max() < 0.002
