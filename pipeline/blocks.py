@@ -52,12 +52,16 @@ class BlockTable:
     segments: Ints
 
     @classmethod
-    def of(cls, segment_bytes: Sequence[int], block_bytes: int) -> BlockTable:
-        """Cut segments of these sizes. Where they come from a file, `count_blocks` must have been looked at before."""
+    def of(cls, segment_bytes: Sequence[int], block_bytes: int, cell_bytes: Sequence[int] | int = 1) -> BlockTable:
+        """Cut segments of these sizes. Where they come from a file, `count_blocks` must have been looked at before.
+
+        cell_bytes: of each segment what no cut may tear apart, at most block_bytes.
+        """
         n_bytes = np.array(segment_bytes, dtype=np.int64)
-        counts, last = _cut(n_bytes, block_bytes)
+        whole = _whole_cells(n_bytes, block_bytes, cell_bytes)
+        counts, last = _cut(n_bytes, block_bytes, whole)
         segments = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
-        sizes = np.full(len(segments), block_bytes, dtype=np.int64)
+        sizes = np.repeat(whole, counts)
         begun = counts > 0
         sizes[np.cumsum(counts)[begun] - 1] = last[begun]
         return cls(sizes, _starts(sizes), _starts(n_bytes), segments)
@@ -93,9 +97,10 @@ class BlockTable:
             first = stop
 
 
-def count_blocks(segment_bytes: Sequence[int], block_bytes: int) -> int:
+def count_blocks(segment_bytes: Sequence[int], block_bytes: int, cell_bytes: Sequence[int] | int = 1) -> int:
     """Number of blocks, without making a table of them."""
-    counts, _ = _cut(np.array(segment_bytes, dtype=np.int64), block_bytes)
+    n_bytes = np.array(segment_bytes, dtype=np.int64)
+    counts, _ = _cut(n_bytes, block_bytes, _whole_cells(n_bytes, block_bytes, cell_bytes))
     return int(counts.sum())
 
 
@@ -105,12 +110,17 @@ def block_sizes(n_bytes: int, block_bytes: int) -> list[int]:
     return sizes
 
 
-def _cut(n_bytes: Ints, block_bytes: int) -> tuple[Ints, Ints]:
+def _whole_cells(n_bytes: Ints, block_bytes: int, cell_bytes: Sequence[int] | int) -> Ints:
+    """Per segment: the bytes of its blocks, but for the last, if it is not small."""
+    return np.broadcast_to(block_bytes - block_bytes % np.array(cell_bytes, dtype=np.int64), n_bytes.shape)
+
+
+def _cut(n_bytes: Ints, block_bytes: int, cut_bytes: Ints) -> tuple[Ints, Ints]:
     """Per segment: the number of blocks that begin in it, and the bytes of the last of them."""
-    whole, rest = n_bytes // block_bytes, n_bytes % block_bytes
-    own = (rest > 0) & ((2 * rest >= block_bytes) | (whole == 0))
-    counts, last = whole + own, np.where(own, rest, block_bytes + rest)
-    small = (n_bytes > 0) & (whole == 0) & (4 * rest <= block_bytes)
+    whole, rest = n_bytes // cut_bytes, n_bytes % cut_bytes
+    own = (rest > 0) & ((2 * rest >= cut_bytes) | (whole == 0))
+    counts, last = whole + own, np.where(own, rest, cut_bytes + rest)
+    small = (n_bytes > 0) & (n_bytes <= block_bytes // 4)
     if small.any():
         firsts, sums = _runs(n_bytes, small, block_bytes)
         counts[small] = 0

@@ -103,7 +103,8 @@ def _source_map(src: Reader, block_bytes: int) -> SourceMap:
     for found in (find_source(src), opaque.read(src)):
         named = [segment for segment in found.segments if isinstance(segment, TensorRange)]
         names = sum(len(json.dumps(tensor.name, ensure_ascii=False).encode()) for tensor in named)
-        n_blocks = count_blocks([segment.n_bytes for segment in found.segments], block_bytes)
+        sizes, cells = [segment.n_bytes for segment in found.segments], list(map(_cell_bytes, found.segments))
+        n_blocks = count_blocks(sizes, block_bytes, cells)
         dimensions = sum(len(tensor.shape) for tensor in named)
         parts = (
             _HEAD_BYTES,
@@ -139,7 +140,8 @@ class _Encoding:
                 ordered = partial(in_order, pool, depth=tasks_ahead(threads))
                 self._training = train(src, segments, plans, map=ordered)
         self.side: Side = self._training.side if self._training else ()
-        self._blocks = BlockTable.of([segment.n_bytes for segment in segments], block_bytes)
+        sizes, cells = [segment.n_bytes for segment in segments], list(map(_cell_bytes, segments))
+        self._blocks = BlockTable.of(sizes, block_bytes, cells)
         self._digests = SegmentDigests([(segment.n_bytes, isinstance(segment, TensorRange)) for segment in segments])
         self._buffers = Buffers()
 
@@ -202,6 +204,10 @@ class _Encoding:
         if self._training is None:
             return self._plans[_dtype(self._segments[segment])]
         return self._training.plans(segment, first)
+
+
+def _cell_bytes(segment: Segment) -> int:
+    return segment.dtype.cell_bytes if isinstance(segment, TensorRange) else 1
 
 
 def _dtype(segment: Segment) -> DType | None:

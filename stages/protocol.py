@@ -34,8 +34,10 @@ class StreamSpec(NamedTuple):
 
     @classmethod
     def of(cls, dtype: DType | None) -> StreamSpec:
-        """The stream of a tensor's bytes, or of a gap's (None). Types below a byte are taken as bytes."""
-        return cls() if dtype is None else cls(width=max(1, dtype.bits // 8), dtype=dtype)
+        """The stream of a tensor's bytes, or of a gap's (None). Types below a byte and cells are taken as bytes."""
+        if dtype is None or dtype.weights > 1:
+            return cls(dtype=dtype)
+        return cls(width=max(1, dtype.bits // 8), dtype=dtype)
 
 
 class Encoded(NamedTuple):

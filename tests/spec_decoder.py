@@ -41,19 +41,18 @@ def decode(container: bytes) -> bytes:
     need(sum(lengths) == offset - HEADER_BYTES, "frame lengths do not add up")
     need((metadata["fidelity"] == "lossy") == bool(features & LOSSY), "fidelity and feature bit differ")
 
-    sizes = [segment["n_bytes"] for segment in metadata["segments"]]
     frames, each = Cursor(container[HEADER_BYTES:offset]), zip(lengths, digests, strict=True)
     stored = []
     for length, digest in each:
         stored.append(frames.take(length))
         need(xxh3_64(stored[-1]) == digest, "frame digest")
-    blocks = block_sizes(sizes, metadata["block_bytes"])
+    blocks = block_sizes(metadata["segments"], metadata["block_bytes"])
     side = [decode_frame(*one) for one in zip(stored[len(blocks) :], metadata["side"], strict=True)]
     original = Cursor(b"".join(decode_frame(*one, side) for one in zip(stored, blocks, strict=False)))
 
     gaps = bytearray()
-    for segment, size in zip(metadata["segments"], sizes, strict=True):
-        raw = original.take(size)
+    for segment in metadata["segments"]:
+        raw = original.take(segment["n_bytes"])
         if "name" in segment:
             need(xxhash.xxh3_128_hexdigest(raw) == segment["xxh3_128"], "tensor digest")
         else:
@@ -111,6 +110,13 @@ DTYPE_BITS = {
     "C64": 64, "F64": 64, "I64": 64, "U64": 64,
 }  # fmt: skip
 
+CELLS = {
+    "Q4_0": (32, 18), "Q4_1": (32, 20), "Q5_0": (32, 22), "Q5_1": (32, 24), "Q8_0": (32, 34), "Q2_K": (256, 84),
+    "Q3_K": (256, 110), "Q4_K": (256, 144), "Q5_K": (256, 176), "Q6_K": (256, 210), "IQ4_NL": (32, 18),
+    "IQ4_XS": (256, 136), "MXFP4": (32, 17), "TQ1_0": (256, 54), "TQ2_0": (256, 66),
+}  # fmt: skip
+"""Weights and bytes of a cell."""
+
 INDEX_KEYS = {
     "encoder", "preset", "plans", "fidelity", "source", "n_bytes", "sha256", "gaps_xxh3_128", "block_bytes", "side",
     "segments",
@@ -123,8 +129,7 @@ def split_index(index: bytes) -> tuple[dict[str, Any], list[int], list[int]]:
     fields = Cursor(index)
     metadata = parse_json(fields.take(fields.fixed(8)))
     check_metadata(metadata)
-    sizes = [segment["n_bytes"] for segment in metadata["segments"]]
-    n = sum(count for count, _ in equal_blocks(sizes, metadata["block_bytes"])) + len(metadata["side"])
+    n = sum(count for count, _ in equal_blocks(metadata["segments"], metadata["block_bytes"])) + len(metadata["side"])
     lengths = np.frombuffer(fields.take(4 * n), "<u4").tolist()
     digests = np.frombuffer(fields.take(8 * n), "<u8").tolist()
     fields.end("index")
@@ -184,23 +189,30 @@ def check_segment(segment: Any) -> None:
         return
     need(set(segment) == TENSOR_KEYS, "keys of a tensor")
     need(isinstance(segment["name"], str) and len(segment["name"].encode()) <= 4_096, "name")
-    need(isinstance(segment["dtype"], str) and segment["dtype"] in DTYPE_BITS, "dtype")
+    dtype = segment["dtype"]
+    need(isinstance(dtype, str) and (dtype in DTYPE_BITS or dtype in CELLS), "dtype")
     shape = segment["shape"]
     need(isinstance(shape, list) and len(shape) <= 64 and all(map(is_count, shape)), "shape")
-    bits = DTYPE_BITS[segment["dtype"]]
+    n = 1
     for dimension in shape:
-        bits *= dimension
-    need(bits == 8 * segment["n_bytes"], "shape and n_bytes differ")
+        n *= dimension
+    weights, cell_bytes = CELLS.get(dtype, (1, 0))
+    need(n % weights == 0, "weights do not fill cells")
+    bits = DTYPE_BITS.get(dtype, 8 * cell_bytes)
+    need(n // weights * bits == 8 * segment["n_bytes"], "shape and n_bytes differ")
     need(is_hex(segment["xxh3_128"], 32), "xxh3_128")
 
 
 # 1.4 Blocks
 
 
-def equal_blocks(segments: Iterable[int], block_bytes: int) -> Iterator[tuple[int, int]]:
+def equal_blocks(segments: Iterable[dict[str, Any]], block_bytes: int) -> Iterator[tuple[int, int]]:
     """(how many, bytes of each), in order: never longer than the segments, whatever these claim."""
     joined = n_joined = 0
-    for n_bytes in filter(None, segments):
+    for segment in segments:
+        n_bytes = segment["n_bytes"]
+        if not n_bytes:
+            continue
         small = 4 * n_bytes <= block_bytes
         if n_joined and not (small and n_joined < 1_024 and joined + n_bytes <= block_bytes):
             yield 1, joined
@@ -208,16 +220,17 @@ def equal_blocks(segments: Iterable[int], block_bytes: int) -> Iterator[tuple[in
         if small:
             joined, n_joined = joined + n_bytes, n_joined + 1
             continue
-        whole, remainder = divmod(n_bytes, block_bytes)
-        if remainder and (2 * remainder >= block_bytes or not whole):
-            yield from ((whole, block_bytes), (1, remainder))
+        cut = block_bytes - block_bytes % CELLS.get(segment.get("dtype", ""), (1, 1))[1]
+        whole, remainder = divmod(n_bytes, cut)
+        if remainder and (2 * remainder >= cut or not whole):
+            yield from ((whole, cut), (1, remainder))
         else:
-            yield from ((whole - 1, block_bytes), (1, block_bytes + remainder))
+            yield from ((whole - 1, cut), (1, cut + remainder))
     if n_joined:
         yield 1, joined
 
 
-def block_sizes(segments: Iterable[int], block_bytes: int) -> list[int]:
+def block_sizes(segments: Iterable[dict[str, Any]], block_bytes: int) -> list[int]:
     return [size for count, size in equal_blocks(segments, block_bytes) for _ in range(count)]
 
 

@@ -15,6 +15,7 @@ from pennyweight.pipeline.container import layout, limits
 from pennyweight.pipeline.container.index import FrameTable, Index, Record, TensorRecord, unpack_index
 from pennyweight.pipeline.container.side import SideFrames
 from pennyweight.pipeline.files import Reader
+from pennyweight.types import DType
 
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 
@@ -96,11 +97,12 @@ def _read_index(file: Reader, trailer: layout.Trailer) -> bytes:
 def _lay_out(index: Index, frames: FrameTable, end: int) -> tuple[BlockTable, NDArray[np.int64]]:
     """Blocks and offsets of frames, after checking that they fit the index and end at `end`."""
     sizes = [segment.n_bytes for segment in index.segments]
-    n_blocks = count_blocks(sizes, index.block_bytes)
+    cells = [DType[one.dtype].cell_bytes if isinstance(one, TensorRecord) else 1 for one in index.segments]
+    n_blocks = count_blocks(sizes, index.block_bytes, cells)
     if n_blocks + len(index.side) != len(frames.lengths):
         side = f" and {len(index.side)} side frames" if index.side else ""
         raise CorruptError(f"index: {len(frames.lengths)} frames for {n_blocks} blocks{side}")
-    blocks = BlockTable.of(sizes, index.block_bytes)
+    blocks = BlockTable.of(sizes, index.block_bytes, cells)
     offsets = np.zeros(len(frames.lengths) + 1, dtype=np.int64)
     np.cumsum(frames.lengths, dtype=np.int64, out=offsets[1:])
     offsets += layout.HEADER_BYTES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from pennyweight.pipeline.files import Reader
-from pennyweight.pipeline.sources import npy, npz, onnx, opaque, safetensors, tflite, torch_legacy, torch_zip
+from pennyweight.pipeline.sources import gguf, npy, npz, onnx, opaque, safetensors, tflite, torch_legacy, torch_zip
 from pennyweight.pipeline.sources.segments import Gap, Segment, SourceMap, TensorRange
 
 __all__ = ["Gap", "Segment", "SourceMap", "TensorRange", "find_source", "is_recognised"]

@@ -19,6 +19,7 @@ MAX_HEADER_BYTES: Final = 100_000_000
 _LENGTH_BYTES: Final = 8
 _METADATA: Final = "__metadata__"
 _KEYS: Final = {"dtype", "shape", "data_offsets"}
+_DTYPES: Final = {dtype.label: dtype for dtype in DType if dtype.weights == 1}
 
 
 class _Entry(NamedTuple):
@@ -88,7 +89,7 @@ def _in_file_order(header: dict[str, Any], n_data: int) -> list[TensorRange]:
 def _entry(name: str, value: Any) -> _Entry:
     if not isinstance(value, dict) or not value.keys() >= _KEYS:
         raise _Lie("no dtype, shape or data_offsets")
-    dtype = DType.__members__.get(value["dtype"]) if isinstance(value["dtype"], str) else None
+    dtype = _DTYPES.get(value["dtype"]) if isinstance(value["dtype"], str) else None
     shape, offsets = _sizes(value["shape"]), _sizes(value["data_offsets"])
     if dtype is None or len(shape) > limits.MAX_RANK or len(offsets) != 2:
         raise _Lie("unknown dtype, or not two offsets")

@@ -100,7 +100,9 @@ def sample(reader: Reader, limit: int = SAMPLE_BYTES) -> bytes:
     for segment in find_source(reader).segments:
         if isinstance(segment, TensorRange) and taken + segment.n_bytes <= limit:
             offsets = [taken, taken + segment.n_bytes]
-            header[segment.name] = {"dtype": segment.dtype.label, "shape": segment.shape, "data_offsets": offsets}
+            plain = segment.dtype.weights == 1  # safetensors has no others
+            label, shape = (segment.dtype.label, segment.shape) if plain else ("U8", (segment.n_bytes,))
+            header[segment.name] = {"dtype": label, "shape": shape, "data_offsets": offsets}
             parts.append(reader.pread(offset, segment.n_bytes))
             taken += segment.n_bytes
         offset += segment.n_bytes

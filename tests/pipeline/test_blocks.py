@@ -33,7 +33,7 @@ def test_remainder_joins_or_stands_alone(n_bytes: int, expected: list[int]) -> N
     assert block_sizes(n_bytes, 1024) == expected
 
 
-def by_the_page(segments: list[int], block_bytes: int) -> list[tuple[int, list[int]]]:
+def by_the_page(segments: list[int], block_bytes: int, cells: list[int]) -> list[tuple[int, list[int]]]:
     """Bytes of each block and the segments it holds bytes of, one segment after the other as format.md 1.4 says it."""
     blocks: list[tuple[int, list[int]]] = []
     open_run = False
@@ -48,8 +48,9 @@ def by_the_page(segments: list[int], block_bytes: int) -> list[tuple[int, list[i
                 blocks.append((n, [i]))
             open_run = True
         else:
-            cut, rest = [block_bytes] * (n // block_bytes), n % block_bytes
-            if rest and (2 * rest >= block_bytes or not cut):
+            whole = block_bytes // cells[i] * cells[i]
+            cut, rest = [whole] * (n // whole), n % whole
+            if rest and (2 * rest >= whole or not cut):
                 cut.append(rest)
             elif rest:
                 cut[-1] += rest
@@ -58,14 +59,16 @@ def by_the_page(segments: list[int], block_bytes: int) -> list[tuple[int, list[i
     return blocks
 
 
-def assert_as_the_page(segments: list[int], block_bytes: int) -> BlockTable:
-    table, expected = BlockTable.of(segments, block_bytes), by_the_page(segments, block_bytes)
+def assert_as_the_page(segments: list[int], block_bytes: int, cells: list[int] | None = None) -> BlockTable:
+    cell_bytes = cells or 1
+    table = BlockTable.of(segments, block_bytes, cell_bytes)
+    expected = by_the_page(segments, block_bytes, cells or [1] * len(segments))
     assert table.sizes.tolist() == [size for size, _ in expected]
     assert [table.segments_in(block) for block in range(len(table))] == [held for _, held in expected]
     assert table.segments.tolist() == [held[0] for _, held in expected]
     assert table.offsets.tolist() == [0, *np.cumsum(table.sizes).tolist()]
     assert table.starts.tolist() == [0, *np.cumsum(segments).tolist()]
-    assert count_blocks(segments, block_bytes) == len(expected)
+    assert count_blocks(segments, block_bytes, cell_bytes) == len(expected)
     for segment in range(len(segments)):
         blocks = [block for block, (_, held) in enumerate(expected) if segment in held]
         assert list(range(*table.holding(segment))) == blocks
@@ -75,6 +78,13 @@ def assert_as_the_page(segments: list[int], block_bytes: int) -> BlockTable:
 @given(st.lists(sizes | st.integers(0, 256) | st.just(0), max_size=40))
 def test_table_is_what_the_page_says(segments: list[int]) -> None:
     assert_as_the_page(segments, 1024)
+
+
+@given(st.lists(st.tuples(st.integers(0, 300), st.sampled_from([1, 17, 18, 20, 210])), max_size=20))
+def test_no_cell_is_torn_apart(cells: list[tuple[int, int]]) -> None:
+    table = assert_as_the_page([n * size for n, size in cells], 1024, [size for _, size in cells])
+    for offset, segment in zip(table.offsets, table.segments, strict=False):
+        assert (offset - table.starts[segment]) % cells[segment][1] == 0
 
 
 @pytest.mark.parametrize(
