@@ -13,6 +13,7 @@ __all__ = ["Gap", "Segment", "SourceMap", "TensorRange", "find_source", "is_reco
 
 _FORMATS: Final = (
     safetensors.read,
+    gguf.read,
     torch_zip.read,
     torch_legacy.read,
     npy.read,
