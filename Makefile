@@ -15,10 +15,10 @@ BENCH := build/benchmarks
 BENCH_PIP := $(BENCH)/bin/python -m pip --disable-pip-version-check install --quiet
 NATIVE := $(shell find native -type f 2> /dev/null)
 
-.PHONY: help demo test lint types native notebooks bench format upgrade clean
+.PHONY: help demo test lint types native frameworks notebooks bench format upgrade clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/installed ## a real model: compress, verify, restore, compare, and what it saved
 	@echo "== demo"
@@ -46,6 +46,8 @@ native: $(VENV)/tools ## build the C++ core without Python and run its own tests
 	cmake --build build/native
 	ctest --test-dir build/native --output-on-failure --no-tests=error
 
+frameworks: $(VENV)/frameworks ## torch, for the tests that let it read what was restored
+
 notebooks: $(VENV)/installed ## run the notebooks and keep their outputs
 	@echo "== notebooks"
 	$(BIN)/python notebooks/execute.py notebooks/*.ipynb
@@ -60,10 +62,10 @@ format: $(VENV)/tools ## let ruff and clang-format lay out the code
 	$(BIN)/ruff format
 	find native -name '*.cc' -o -name '*.h' | xargs $(BIN)/clang-format -i
 
-upgrade: $(VENV)/installed ## move the pinned tools to their newest versions
+upgrade: $(VENV)/installed $(VENV)/frameworks ## move the pinned tools to their newest versions
 	$(PIP) install --quiet --upgrade pip
-	$(PIP) install --quiet --upgrade --upgrade-strategy eager --group dev --editable . --no-build-isolation
-	{ head -2 constraints-dev.txt; $(PIP) freeze --all --exclude-editable --exclude setuptools; } > build/constraints-dev.txt
+	$(PIP) install --quiet --upgrade --upgrade-strategy eager --group dev --group frameworks --editable . --no-build-isolation
+	{ head -2 constraints-dev.txt; $(PIP) freeze --all --exclude-editable --exclude setuptools | sed 's/+cpu$$//'; } > build/constraints-dev.txt
 	mv build/constraints-dev.txt constraints-dev.txt
 
 clean: ## remove everything that make made
@@ -76,6 +78,12 @@ $(VENV)/tools: pyproject.toml constraints-dev.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --constraint constraints-dev.txt --upgrade pip
 	$(PIP) install --quiet --constraint constraints-dev.txt --group dev
+	@touch $@
+
+# Not among the tools: where pip finds no build of torch for the CPU it brings gigabytes.
+$(VENV)/frameworks: $(VENV)/tools
+	@echo "== frameworks: torch"
+	$(PIP) install --quiet --constraint constraints-dev.txt --group frameworks
 	@touch $@
 
 # An editable install takes Python edits live; the core and the presets are built in, so a change of them installs again.

@@ -10,6 +10,7 @@ import struct
 from typing import Any, Final
 
 from pennyweight.pipeline.sources.pickle_machine import OPCODES, Call, Lie, Machine, Persistent, text
+from pennyweight.pipeline.sources.pickle_shortcut import Shortcut
 
 MAX_OPCODES: Final = 5_000_000
 """Of one pickle: 150,000 tensors, half a gigabyte of what they say, two seconds."""
@@ -20,16 +21,30 @@ _STEPS: Final = [OPCODES.get(bytes((opcode,))) for opcode in range(256)]
 
 
 def read_pickle(data: bytes, at: int = 0) -> tuple[Any, int]:
-    """What the pickle that begins at byte `at` would make, and where it ends. Lie for anything out of order."""
+    """What the pickle that begins at byte `at` would make, and where it ends. Lie for anything out of order.
+
+    Arguments of calls that rebuild tensors may be cut after the fourth.
+    """
+    try:
+        return _read(data, at, shortcut=True)
+    except Lie:
+        return _read(data, at, shortcut=False)
+
+
+def _read(data: bytes, at: int, *, shortcut: bool) -> tuple[Any, int]:
     machine = Machine(data, at)
     try:
-        _run(machine)
+        _run(machine, Shortcut(data, machine.memo, _value) if shortcut else None)
         return machine.pop(), machine.at
     except (IndexError, KeyError, TypeError, ValueError, struct.error) as error:
         raise Lie(str(error)) from None
 
 
-def _run(machine: Machine) -> None:
+def _value(opcodes: bytes) -> Any:
+    return _read(opcodes + b".", 0, shortcut=False)[0]
+
+
+def _run(machine: Machine, shortcut: Shortcut | None) -> None:
     """Until STOP. The opcodes of state dicts are repeated here, for speed alone: four of five never leave this loop."""
     data, at, stack, marks, memo = machine.data, machine.at, machine.stack, machine.marks, machine.memo
     u32 = struct.Struct("<I").unpack_from
@@ -49,7 +64,11 @@ def _run(machine: Machine) -> None:
             stack.append(data[at])
             at += 1
         elif opcode == 0x28:  # MARK
-            marks.append(len(stack))
+            taken = shortcut.take(at - 1, stack[-1]) if shortcut and data[at] == 0x28 else None
+            if taken is None:
+                marks.append(len(stack))
+            else:
+                stack[-1], at = taken
         elif opcode == 0x74:  # TUPLE
             mark = marks.pop()
             stack[mark:] = [tuple(stack[mark:])]

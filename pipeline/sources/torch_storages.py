@@ -107,15 +107,26 @@ def read_storages(root: Any) -> dict[str, Storage]:
     ways the shortest counts. What makes no sense is passed over.
     """
     storages: dict[str, Storage] = {}
+    layouts: dict[tuple[int, int], _Layout | None] = {}
     for name, value in _walk(root):
-        if type(value) is Persistent:
-            found = _find(value, storages)
-            if found:
-                storage, offset = found
-                n = storage.n_elements
-                storage.views.append(View(offset, storage.n_bytes, name, storage.element, (n,)))
-        else:
-            _see(name, value, storages)
+        call = type(value) is Call
+        found = _find(value[1][0] if call else value, storages)
+        if found is None:
+            continue
+        storage, offset = found
+        if not call:
+            storage.views.append(View(offset, storage.n_bytes, name, storage.element, (storage.n_elements,)))
+            continue
+        function, (_, first, shape, strides, *more) = value[:2]
+        # A model has few shapes, and a pickle is read so that equal ones are one object
+        key = id(shape), id(strides)
+        if key not in layouts:
+            layouts[key] = _layout(shape, strides)
+        layout = layouts[key]
+        if layout is not None and _is_size(first):
+            element = _element(more) if function == _WITH_DTYPE else storage.element
+            n_bytes, at = layout.n_elements * element.n_bytes, offset + first * element.n_bytes
+            storage.views.append(View(at, n_bytes, name, element, layout.shape))
     return storages
 
 
@@ -134,42 +145,43 @@ def _walk(root: Any) -> Iterator[tuple[str, Any]]:
         kind = type(value)
         if kind is Call:
             function = value[0] if type(value[0]) is Global else ""
-            if function in _TENSORS:
+            if function not in _TENSORS:
+                queue += _results(name, value, function)
+            elif type(value[1]) is tuple and len(value[1]) >= 4:
                 yield name, value
-                if function != _WITH_PARAMETERS:
-                    continue
-            children = _results(name, value, function)
-        elif kind is Pairs:
-            children = _named(name, zip(value[::2], value[1::2], strict=False))
+                if function == _WITH_PARAMETERS:
+                    queue.append((name, value[1]))
         elif kind is Persistent:
             yield name, value
-            continue
         else:
-            children = _named(name, enumerate(value))
-        queue += [child for child in children if type(child[1]) in _NESTED]
+            queue += _named(name, zip(value[::2], value[1::2], strict=False) if kind is Pairs else enumerate(value))
 
 
-def _results(name: str, call: Call, function: str) -> Iterable[tuple[str, Any]]:
+def _results(name: str, call: Call, function: str) -> list[tuple[str, Any]]:
     """What a call works on, and what its result is given."""
     arguments = call[1] if type(call[1]) is tuple else ()
+    parts = call[1:]
     if function in _WRAPPERS:
-        return [(name, argument) for argument in arguments[:1]]
-    if function == _SUBCLASS and len(arguments) > 3:
-        return [(name, Call((arguments[0], arguments[2]))), (name, arguments[3])]
-    if function == _ORDERED and len(arguments) == 1 and type(arguments[0]) is list:  # of Python 2: a list of pairs
+        parts = [*arguments[:1]]
+    elif function == _SUBCLASS and len(arguments) > 3:
+        parts = [Call((arguments[0], arguments[2])), arguments[3]]
+    elif function == _ORDERED and len(arguments) == 1 and type(arguments[0]) is list:  # of Python 2: a list of pairs
         return _named(name, (pair for pair in arguments[0] if type(pair) is list and len(pair) == 2))
-    return [(name, part) for part in call[1:]]
+    return [(name, part) for part in parts if type(part) in _NESTED]
 
 
-def _named(name: str, items: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+def _named(name: str, items: Iterable[Any]) -> list[tuple[str, Any]]:
     prefix = f"{name}." if name else ""
-    for number, (key, child) in enumerate(items):
-        yield f"{prefix}{key if isinstance(key, (str, int)) else number}", child
+    return [
+        (f"{prefix}{key if isinstance(key, (str, int)) else number}", child)
+        for number, (key, child) in enumerate(items)
+        if type(child) in _NESTED
+    ]
 
 
-def _find(value: Persistent, storages: dict[str, Storage]) -> tuple[Storage, int] | None:
+def _find(value: Any, storages: dict[str, Storage]) -> tuple[Storage, int] | None:
     """A storage, entered where it is new, and the byte of it where the one meant begins: old files have parts."""
-    name = value[0]
+    name = value[0] if type(value) is Persistent else None
     if type(name) is not tuple or len(name) < 5:
         return None
     what, kind, key, _, n_elements, *part = name
@@ -186,33 +198,31 @@ def _find(value: Persistent, storages: dict[str, Storage]) -> tuple[Storage, int
     return storage, 0
 
 
-def _see(name: str, call: Call, storages: dict[str, Storage]) -> None:
-    """Enter a tensor among the views of its storage."""
-    arguments = call[1]
-    if type(arguments) is not tuple or len(arguments) < 4 or type(arguments[0]) is not Persistent:
-        return
-    where, first, shape, strides = arguments[:4]
-    found = _find(where, storages)
-    if found is None or type(shape) is not tuple or type(strides) is not tuple:
-        return
-    if len(shape) != len(strides) or len(shape) > limits.MAX_RANK or not all(map(_is_size, (first, *shape, *strides))):
-        return
-    storage, offset = found
-    element = storage.element
-    if call[0] == _WITH_DTYPE and len(arguments) > 6 and type(arguments[6]) is Global:
-        element = _DTYPES.get(arguments[6].removeprefix("torch."), element)
-    n_bytes = prod(shape) * element.n_bytes
-    in_memory = _shape_in_memory(shape, strides)
-    storage.views.append(View(offset + first * element.n_bytes, n_bytes, name, element, in_memory))
+def _element(arguments: list[Any]) -> Element:
+    """That which a call names behind its strides; bytes for a type of tomorrow."""
+    dtype = arguments[2] if len(arguments) > 2 and type(arguments[2]) is Global else ""
+    return _DTYPES.get(dtype.removeprefix("torch."), _DTYPES["uint8"])
 
 
-def _shape_in_memory(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...] | None:
-    """That of the bytes: another one if the tensor is permuted. None if they are no run."""
-    if _is_contiguous(shape, strides):
-        return shape
-    order = sorted(range(len(shape)), key=lambda axis: -strides[axis])
-    permuted = tuple(shape[axis] for axis in order)
-    return permuted if _is_contiguous(permuted, [strides[axis] for axis in order]) else None
+class _Layout(NamedTuple):
+    """shape: that of the bytes, another one if the tensor is permuted. None if they are no run."""
+
+    n_elements: int
+    shape: tuple[int, ...] | None
+
+
+def _layout(shape: Any, strides: Any) -> _Layout | None:
+    """None if it makes no sense."""
+    if type(shape) is not tuple or type(strides) is not tuple or not len(shape) == len(strides) <= limits.MAX_RANK:
+        return None
+    if not all(map(_is_size, (*shape, *strides))):
+        return None
+    order: Sequence[int] = range(len(shape))
+    if not _is_contiguous(shape, strides):
+        order = sorted(order, key=lambda axis: -strides[axis])
+    in_memory = tuple(shape[axis] for axis in order)
+    run = _is_contiguous(in_memory, [strides[axis] for axis in order])
+    return _Layout(prod(shape), in_memory if run else None)
 
 
 def _is_contiguous(shape: Sequence[int], strides: Sequence[int]) -> bool:

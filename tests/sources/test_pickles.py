@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pennyweight.pipeline.sources import pickles
 from pennyweight.pipeline.sources.pickle_machine import OPCODES, Call, Global, Lie, Machine, Pairs, Persistent
 from pennyweight.pipeline.sources.pickles import read_pickle
+from pennyweight.testing.torch import TorchStorage, TorchTensor, torch_pickle
 
 LEAVES = st.none() | st.booleans() | st.integers(-(2**2000), 2**2000) | st.text() | st.floats(allow_nan=False)
 VALUES = st.recursive(
@@ -99,6 +100,37 @@ def test_names_are_not_imported() -> None:
     value, _ = read_pickle(b"cno.such.module\nnor name\n.")
     assert type(value) is Global
     assert value == "no.such.module.nor name"
+
+
+SIZES = st.lists(st.integers(0, 300), max_size=6).map(tuple)
+STORAGE = TorchStorage("FloatStorage", 4, b"")
+
+
+@given(st.lists(st.tuples(SIZES, st.integers(0, 70_000), SIZES), max_size=12))
+def test_the_shortcut_reads_tensors_as_the_machine_does(views: list[tuple[Any, int, Any]]) -> None:
+    tensors = [TorchTensor(str(i), *view) for i, view in enumerate(views)]
+    data = torch_pickle(tensors, {tensor.storage: STORAGE for tensor in tensors})
+    read, end = read_pickle(data)
+    plain = by_the_table(data[2:])
+    assert end == len(data)
+    assert len(read) == len(plain) == len(tensors)
+    for (function, arguments), (its_function, its_arguments) in zip(read, plain, strict=True):
+        assert function == its_function
+        assert arguments[1:4] == its_arguments[1:4]
+        (storage, *place), (its_storage, *its_place) = arguments[0][0], its_arguments[0][0]
+        assert (storage, place[:2], place[3]) == (its_storage, its_place[:2], its_place[3])
+    assert all(len(arguments) == 4 for _, arguments in read[1:])  # all but the first, which makes the names
+
+
+def test_what_the_shortcut_leaves_out_of_the_memo_is_found_without_it() -> None:
+    shape = b"(K\x02K\x03t"
+    data = torch_pickle([TorchTensor(key, (2, 3)) for key in "012"], dict.fromkeys("012", STORAGE))
+    head, *rest = data.rsplit(shape, 1)
+    data = head + shape + b"q\xc8" + rest[0]
+    assert [len(arguments) for _, arguments in read_pickle(data)[0]] == [6, 4, 4]
+    value, _ = read_pickle(data[:-1] + b"h\xc8a.")
+    assert value.pop() == (2, 3)
+    assert [len(arguments) for _, arguments in value] == [6, 6, 6]
 
 
 @pytest.mark.parametrize("protocol", [1, 2, 4])

@@ -38,7 +38,7 @@ class TorchTensor(NamedTuple):
 def torch_zip(value: Any, storages: Mapping[str, TorchStorage], *, byteorder: str = "little") -> bytes:
     """What `torch.save` writes: `value` is a nest of dicts, lists, tuples, strings, numbers and TorchTensors."""
     members = {
-        "data.pkl": _pickle(value, storages),
+        "data.pkl": torch_pickle(value, storages),
         "byteorder": byteorder.encode(),
         **{f"data/{key}": storage.raw for key, storage in storages.items()},
         "version": b"3\n",
@@ -54,7 +54,9 @@ def torch_legacy(value: Any, storages: Mapping[str, TorchStorage], *, little_end
         "type_sizes": {"short": 2, "int": 4, "long": 4},
     }
     keys = sorted(storages)
-    pickles = b"".join(_pickle(each, storages, legacy=True) for each in (_LEGACY_MAGIC, 1001, machine, value, keys))
+    pickles = b"".join(
+        torch_pickle(each, storages, legacy=True) for each in (_LEGACY_MAGIC, 1001, machine, value, keys)
+    )
     return pickles + b"".join(storages[key].n_elements.to_bytes(8, "little") + storages[key].raw for key in keys)
 
 
@@ -78,7 +80,8 @@ def zip_file(members: Mapping[str, bytes]) -> bytes:
     return bytes(out + struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, few, few, len(directory), begin, 0))
 
 
-def _pickle(value: Any, storages: Mapping[str, TorchStorage], *, legacy: bool = False) -> bytes:
+def torch_pickle(value: Any, storages: Mapping[str, TorchStorage], *, legacy: bool = False) -> bytes:
+    """The object alone, as both kinds of files hold it."""
     return b"".join((b"\x80\2", *_Pickler(storages, legacy).write(value), b"."))
 
 
