@@ -14,6 +14,27 @@ constexpr size_t kMaxKeys = size_t{1} << 21;
 
 std::unique_ptr<Buffer> optional_buffer(const nb::object& object) { return object.is_none() ? nullptr : std::make_unique<Buffer>(object); }
 
+// What this thread's kernels work in, and the tables it decoded with last: making them anew for each block took a twentieth of the time.
+struct Kept {
+    PredictorRoom room;
+    PredictorTable table;
+    uint8_t frequencies[2 * kPredictorSymbols];
+    bool valid = false;  // the table is that of the frequencies
+
+    static Kept& of_this_thread() {
+        static thread_local std::unique_ptr<Kept> kept;
+        if (!kept) kept.reset(new Kept);
+        return *kept;
+    }
+    // False where the page is broken.
+    bool take_tables(const uint8_t* given) {
+        if (valid && std::memcmp(frequencies, given, sizeof(frequencies)) == 0) return true;
+        std::memcpy(frequencies, given, sizeof(frequencies));
+        valid = build_predictor_table(frequencies, &table);
+        return valid;
+    }
+};
+
 // Geometry and predictor as stages/entropy/linear_predictor.py has them, and room for a kernel to work in.
 struct Predicted {
     Predicted(uint64_t first, uint64_t d, uint64_t S, uint64_t g, const nb::object& column_scales, const nb::object& coefficients,
@@ -21,7 +42,7 @@ struct Predicted {
         : columns(optional_buffer(column_scales)),
           triangles(optional_buffer(coefficients)),
           residuals(optional_buffer(residual_scales)),
-          room(new PredictorRoom) {
+          kept(Kept::of_this_thread()) {
         require(n <= kMaxKeys, "too many keys");
         place = {kSignedKeyMantissa, first, d, S, g, columns ? reinterpret_cast<const int8_t*>(columns->data()) : nullptr, n};
         require(scales_place_valid(place, columns != nullptr, columns ? columns->size() : 0), "no such geometry");
@@ -33,7 +54,7 @@ struct Predicted {
         require(predictor_valid(place, predictor, n_bytes, residuals ? residuals->size() : 0), "no such predictor");
     }
     std::unique_ptr<Buffer> columns, triangles, residuals;
-    std::unique_ptr<PredictorRoom> room;
+    Kept& kept;
     ScalesPlace place;
     Predictor predictor;
 };
@@ -45,7 +66,7 @@ struct Modelled {
         std::unique_ptr<uint16_t[]> levels(new uint16_t[n_rows]);
         uint32_t base = 0;
         coded = predictor_rows(kernels(), of.place, keys.data(), symbols.get(), levels.get(), &base, rows.get());
-        model = {of.place, of.predictor, keys.data(), base, rows.get(), symbols.get(), escapes.get(), 0, of.room.get()};
+        model = {of.place, of.predictor, keys.data(), base, rows.get(), symbols.get(), escapes.get(), 0, &of.kept.room};
         coded = coded && kernels().predictor_model(model);
     }
     size_t n_rows;
@@ -112,10 +133,9 @@ bool predictor_decode_py(nb::handle tables, uint64_t first, uint64_t d, uint64_t
                 in.size() >= kStateBytes && in.size() % 2 == 0,
             "sizes do not fit");
     nb::gil_scoped_release release;
-    std::unique_ptr<PredictorTable> table(new PredictorTable);
-    if (!build_predictor_table(frequencies.data(), table.get())) return false;
-    return kernels().predictor_decode(*table, {of.place, of.predictor, base, r.data(), e.data(), e.size(), in.data(),
-                                               (in.size() - kStateBytes) / 2, dst.data(), of.room.get()});
+    if (!of.kept.take_tables(frequencies.data())) return false;
+    return kernels().predictor_decode(of.kept.table, {of.place, of.predictor, base, r.data(), e.data(), e.size(), in.data(),
+                                                      (in.size() - kStateBytes) / 2, dst.data(), &of.kept.room});
 }
 
 // How often each symbol of each context occurs, and the row scales and escapes beside them.

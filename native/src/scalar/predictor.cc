@@ -47,11 +47,6 @@ uint32_t LaneWalk::active(size_t j) const {
     return mask;
 }
 
-int32_t LaneWalk::column(size_t j) const {
-    if (place.columns == nullptr) return 0;
-    return place.columns[place.g == 1 ? j : j / static_cast<size_t>(place.g)];
-}
-
 ptrdiff_t LaneWalk::key(size_t l) const { return static_cast<ptrdiff_t>((row + l) * d) - static_cast<ptrdiff_t>(skipped); }
 
 size_t LaneWalk::first_place(size_t l) const { return row + l == 0 ? skipped : 0; }
@@ -113,7 +108,7 @@ bool predictor_decode(const PredictorTable& table, const PredictorBlock& block) 
                 predict(predictor.triangles + j / w % predictor.n_triangles * triangle_bytes(w), w, in_band, block.room->z, u);
             }
             const PlaceScale scale = place_scale(w == 0 ? 0 : predictor.residuals[j]);
-            const int32_t column = walk.column(j);
+            const int32_t column = column_of(walk.place, j);
             for (uint32_t l = 0; l < kLanes; ++l) {
                 if ((active >> l & 1) == 0) continue;
                 const int32_t L = walk.row_levels[l] + column;

@@ -10,6 +10,7 @@
 namespace pennyweight::scalar {
 
 inline constexpr uint16_t kEighths[8] = {32768, 30048, 27554, 25268, 23170, 21247, 19484, 17867};  // T8
+inline constexpr int32_t kThresholds[kPredictorClasses - 1] = {2, 5, 8, 12, 17, 24, 36, 64, 112, 208, 400};  // of the classes but 0
 inline constexpr int32_t kSwitchClass = 7;  // from this class on the prediction gives the reference level
 
 // Walks a block by the batches of the page's order. Lanes that have no key at a place have a level nevertheless: what a kernel computes for
@@ -25,7 +26,6 @@ struct LaneWalk {
     // Places at which lane l, below `lanes`, has keys.
     size_t first_place(size_t l) const;
     size_t last_place(size_t l) const;  // one past it
-    int32_t column(size_t j) const;
     // Number in the block of the key of lane l at place 0; below 0 for the first lane of a block that begins in mid-row.
     ptrdiff_t key(size_t l) const;
 
@@ -42,20 +42,25 @@ struct LaneWalk {
     alignas(64) int16_t row_levels[kLanes];
 };
 
+// Column scale of place j.
+static inline int32_t column_of(const ScalesPlace& place, size_t j) {
+    if (place.columns == nullptr) return 0;
+    return place.columns[place.g == 1 ? j : j / static_cast<size_t>(place.g)];
+}
+
 // Of a place, the same for all lanes.
 struct PlaceScale {
     int32_t x;  // residual scale
     int32_t factor;  // T8 of it, in 1/1024
     int32_t shift;
 };
-static inline PlaceScale place_scale(int32_t x) {
+static constexpr PlaceScale place_scale(int32_t x) {
     const int32_t shift = 16 + (x >> 3);
     return {x, kEighths[x & 7] >> 5, shift < 0 ? 0 : shift > 31 ? 31 : shift};
 }
 
 // Context of a key with level L for which u is predicted, and its reference level.
 static inline uint32_t context_of(const PlaceScale& scale, int32_t u, int32_t L, int32_t* reference) {
-    static constexpr int32_t kThresholds[kPredictorClasses - 1] = {2, 5, 8, 12, 17, 24, 36, 64, 112, 208, 400};
     const int32_t magnitude = u < 0 ? -u : u, a = magnitude < 32767 ? magnitude : 32767, v = a * scale.factor >> scale.shift;
     int32_t c = 0;
     for (const int32_t threshold : kThresholds) c += threshold <= v;

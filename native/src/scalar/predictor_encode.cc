@@ -66,7 +66,7 @@ bool predictor_model(PredictorModel& model) {
                 predict(predictor.triangles + j / w % predictor.n_triangles * triangle_bytes(w), w, in_band, model.room->z, u);
             }
             const PlaceScale scale = place_scale(w == 0 ? 0 : predictor.residuals[j]);
-            const int32_t column = walk.column(j);
+            const int32_t column = column_of(walk.place, j);
             for (uint32_t l = 0; l < kLanes; ++l) {
                 if ((active >> l & 1) == 0) continue;
                 const int32_t L = walk.row_levels[l] + column;

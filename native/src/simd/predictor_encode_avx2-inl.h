@@ -1,13 +1,15 @@
 // rANS encoding of `linear_predictor` with 8 states in a vector. Included by targets/avx2.cc only.
 #pragma once
 
-#include "predictor_avx2-inl.h"
+#include "../scalar/predictor.h"
 #include "predictor_avx2.h"
 #include "rans_encode_avx2-inl.h"
 
 namespace pennyweight::avx2 {
 
 struct PredictorEncoder {
+    static constexpr int kVectors = 4;  // of 8 lanes, in order
+
     const PredictorEncodeTable& table;
     uint8_t* words;
     alignas(32) uint32_t states[kLanes];
