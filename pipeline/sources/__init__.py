@@ -8,7 +8,18 @@ from contextlib import contextmanager
 from typing import Final
 
 from pennyweight.pipeline.files import Reader
-from pennyweight.pipeline.sources import gguf, npy, npz, onnx, opaque, safetensors, tflite, torch_legacy, torch_zip
+from pennyweight.pipeline.sources import (
+    gguf,
+    npy,
+    npz,
+    onnx,
+    opaque,
+    safetensors,
+    tflite,
+    torch_dcp,
+    torch_legacy,
+    torch_zip,
+)
 from pennyweight.pipeline.sources.segments import Gap, Segment, SourceMap, TensorRange
 
 __all__ = ["Gap", "Segment", "SourceMap", "TensorRange", "find_source", "is_recognised"]
@@ -18,6 +29,7 @@ _FORMATS: Final = (
     safetensors.read,
     gguf.read,
     torch_zip.read,
+    torch_dcp.read,
     torch_legacy.read,
     npy.read,
     npz.read,

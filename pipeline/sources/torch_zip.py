@@ -20,18 +20,20 @@ _PICKLES: Final = {"data": "", "constants": "constants."}
 def read(file: Reader) -> SourceMap | None:
     """None if it is not such a file, or says nothing that can be made use of: big-endian, or with a deflated pickle."""
     members = stored_members(file)
-    if members is None:
-        return None
-    folder = next(
-        (name.removesuffix("data.pkl") for name in members if name.count("/") == 1 and name.endswith("/data.pkl")), None
-    )
-    if folder is None or not _is_little_endian(file, members.get(folder + "byteorder")):
-        return None
-    try:
-        tensors = [pair for name, prefix in _PICKLES.items() for pair in _tensors(file, members, folder + name, prefix)]
-    except Lie:
-        return None
+    tensors = tensors_of_archive(file, members) if members else []
     return cover("torch-zip", file.size, distinct(tensors)) if tensors else None
+
+
+def tensors_of_archive(file: Reader, members: Mapping[str, Extent]) -> list[tuple[int, TensorRange]]:
+    """Those that its pickles name, each with its offset in the file; none where one of them is no pickle."""
+    pickles = (name for name in members if name.count("/") == 1 and name.endswith("/data.pkl"))
+    folder = next(pickles, "").removesuffix("data.pkl")
+    if not folder or not _is_little_endian(file, members.get(folder + "byteorder")):
+        return []
+    try:
+        return [pair for name, prefix in _PICKLES.items() for pair in _tensors(file, members, folder + name, prefix)]
+    except Lie:
+        return []
 
 
 def _is_little_endian(file: Reader, member: Extent | None) -> bool:

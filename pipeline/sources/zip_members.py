@@ -41,41 +41,57 @@ class _Lie(ValueError):
     """The directory breaks a rule."""
 
 
-def stored_members(file: Reader) -> dict[str, Extent] | None:
-    """The data of each stored member by name, in the order of the directory. None if it is not a zip file."""
-    if file.size < _END.size or file.pread(0, 4) != b"PK\3\4":
+def stored_members(file: Reader, begin: int = 0, end: int | None = None) -> dict[str, Extent] | None:
+    """The data of each stored member by name, in the order of the directory.
+
+    None if the bytes begin <= byte < end of the file are not a zip file; offsets are those of the whole file.
+    """
+    end = file.size if end is None else end
+    if end - begin < _END.size or file.pread(begin, 4) != b"PK\3\4":
         return None
     try:
-        directory = _directory(file)
+        directory = _directory(file, begin, end)
         entries = list(_entries(file.pread(*directory)))
         glimpse = Glimpse(file)
-        found = {name.decode(): _data(glimpse, name, offset, n, directory.offset) for name, offset, n in entries}
+        found = {name.decode(): _data(glimpse, name, begin + at, n, directory.offset) for name, at, n in entries}
     except (ValueError, struct.error):  # of ours, of UTF-8
         return None
     return found if len(found) == len(entries) else None
 
 
-def _directory(file: Reader) -> Extent:
+def last_archive(file: Reader, end: int) -> int | None:
+    """Where the archive with an end of Zip64 and without a comment begins that ends at byte `end`, by what it says."""
+    n_ends = _END64.size + _LOCATOR.size + _END.size
+    if end < n_ends:
+        return None
+    ends = file.pread(end - n_ends, n_ends)
+    locator, last = ends[_END64.size : -_END.size], ends[-_END.size :]
+    begin = end - n_ends - int(_LOCATOR.unpack(locator)[1])
+    signed = ends.startswith(b"PK\6\6") and locator.startswith(b"PK\6\7") and last.startswith(b"PK\5\6")
+    return begin if signed and begin >= 0 else None
+
+
+def _directory(file: Reader, begin: int, end: int) -> Extent:
     """The central directory."""
-    begin = max(0, file.size - _MAX_COMMENT - _END.size - _LOCATOR.size)
-    tail = file.pread(begin, file.size - begin)
+    n_tail = min(end - begin, _MAX_COMMENT + _END.size + _LOCATOR.size)
+    tail = file.pread(end - n_tail, n_tail)
     at = tail.rfind(b"PK\5\6", 0, len(tail) - _END.size + 4)
     if at < 0:
         raise _Lie("no end")
     _, disk, first, n, total, n_bytes, offset, n_comment = _END.unpack_from(tail, at)
     if disk or first or n != total or at + _END.size + n_comment != len(tail):
         raise _Lie("several parts, or something behind the end")
-    end = begin + at
+    behind = end - n_tail + at - begin  # the directory, from `begin` on
     if at >= _LOCATOR.size and tail[at - _LOCATOR.size : at].startswith(b"PK\6\7"):
-        end = _LOCATOR.unpack_from(tail, at - _LOCATOR.size)[1]
-        if end + _END64.size > file.size:
-            raise _Lie("the end of Zip64 is not there")
-        signature, n, total, n_bytes, offset = _END64.unpack(file.pread(end, _END64.size))
+        behind -= _LOCATOR.size + _END64.size
+        if _LOCATOR.unpack_from(tail, at - _LOCATOR.size)[1] != behind:
+            raise _Lie("the end of Zip64 is not before its locator")
+        signature, n, total, n_bytes, offset = _END64.unpack(file.pread(begin + behind, _END64.size))
         if signature != b"PK\6\6" or n != total:
             raise _Lie("no end of Zip64")
-    if n_bytes > MAX_DIRECTORY_BYTES or offset + n_bytes != end or n * _CENTRAL.size > n_bytes:
+    if n_bytes > MAX_DIRECTORY_BYTES or offset + n_bytes != behind or n * _CENTRAL.size > n_bytes:
         raise _Lie("the directory is not where it must be")
-    return Extent(offset, n_bytes)
+    return Extent(begin + offset, n_bytes)
 
 
 def _entries(directory: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -1,4 +1,4 @@
-"""Small files as torch writes them, made without torch: zip, and the stream of pickles of before 1.6."""
+"""Small files as torch writes them, made without torch: zip, the stream of pickles of before 1.6, and .distcp."""
 
 from __future__ import annotations
 
@@ -58,6 +58,11 @@ def torch_legacy(value: Any, storages: Mapping[str, TorchStorage], *, little_end
         torch_pickle(each, storages, legacy=True) for each in (_LEGACY_MAGIC, 1001, machine, value, keys)
     )
     return pickles + b"".join(storages[key].n_elements.to_bytes(8, "little") + storages[key].raw for key in keys)
+
+
+def torch_dcp(items: Iterable[tuple[Any, Mapping[str, TorchStorage]]]) -> bytes:
+    """A `.distcp` of torch.distributed.checkpoint: values and their storages, an archive for each."""
+    return b"".join(torch_zip(value, storages) for value, storages in items)
 
 
 def zip_file(members: Mapping[str, bytes]) -> bytes:
