@@ -33,7 +33,7 @@ from pennyweight.pipeline.sources import Segment, SourceMap, TensorRange, find_s
 from pennyweight.pipeline.training import TRAINED, Training, train
 from pennyweight.pipeline.window import Buffers, FollowUps, Stream, in_order, tasks_ahead, worker_pool
 from pennyweight.stages.protocol import Side
-from pennyweight.types import DType, Fidelity
+from pennyweight.types import Fidelity
 
 _SIDE_PLANS: Final = (parse("zstd | rans | byteplane[width=2](*: zstd | rans)", None),)
 
@@ -70,7 +70,7 @@ def compress_file(
         LossyError: a plan of the preset is lossy.
     """
     found = _source_map(src, preset.block_bytes)
-    kinds = set(map(_dtype, found.segments))
+    kinds = {segment.dtype for segment in found.segments}
     plans = preset.resolve()
     if any(plan.fidelity is Fidelity.LOSSY for kind in kinds for plan in plans[kind]):
         raise LossyError(f"preset {preset.name}: has a lossy plan")
@@ -133,7 +133,7 @@ class _Encoding:
         self, src: Reader, segments: Sequence[Segment], block_bytes: int, plans: Plans, *, threads: int
     ) -> None:
         self._src, self._segments, self._plans = src, segments, plans
-        used = (plan for kind in set(map(_dtype, segments)) for plan in plans[kind])
+        used = (plan for kind in {segment.dtype for segment in segments} for plan in plans[kind])
         self._training: Training | None = None
         if any(isinstance(stage, TRAINED) for plan in used for stage in plan.stages):
             with worker_pool(threads) as pool:
@@ -195,21 +195,16 @@ class _Encoding:
     def _member(self, number: int) -> Member:
         """A whole segment, in a block with others. What was learned of it is of use only where it is not mixed."""
         segment = self._segments[number]
-        dtype, name = _dtype(segment), segment.name if isinstance(segment, TensorRange) else ""
+        dtype, name = segment.dtype, segment.name if isinstance(segment, TensorRange) else ""
         alone = segment.n_bytes >= OWN_PART_BYTES
         return Member(segment.n_bytes, self._plans_at(number, 0) if alone else self._plans[dtype], kind_of(dtype, name))
 
     def _plans_at(self, segment: int, first: int) -> Sequence[Plan]:
         """Those for the block, or part, that begins at byte `first` of a segment."""
         if self._training is None:
-            return self._plans[_dtype(self._segments[segment])]
+            return self._plans[self._segments[segment].dtype]
         return self._training.plans(segment, first)
 
 
 def _cell_bytes(segment: Segment) -> int:
     return segment.dtype.cell_bytes if isinstance(segment, TensorRange) else 1
-
-
-def _dtype(segment: Segment) -> DType | None:
-    """None for a gap."""
-    return segment.dtype if isinstance(segment, TensorRange) else None

@@ -63,7 +63,7 @@ class Training:
     def plans(self, segment: int, first_byte: int) -> tuple[Plan, ...]:
         """The plans for a block that begins at that byte of a segment, with what was learned for its place."""
         kind = self._segments[segment]
-        plans = self._plans[kind.dtype if isinstance(kind, TensorRange) else None]
+        plans = self._plans[kind.dtype]
         trained = self._models.get(segment)
         if trained is None:
             return plans

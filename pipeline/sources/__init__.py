@@ -10,10 +10,10 @@ from typing import Final
 from pennyweight.pipeline.files import Reader
 from pennyweight.pipeline.sources import (
     gguf,
+    guess,
     npy,
     npz,
     onnx,
-    opaque,
     safetensors,
     tflite,
     torch_dcp,
@@ -40,8 +40,8 @@ _FORMATS: Final = (
 
 
 def find_source(file: Reader) -> SourceMap:
-    """Read it as the first format whose every rule it keeps; `opaque` takes any file."""
-    return _known(file) or opaque.read(file)
+    """Read it as the first format whose every rule it keeps; `guess` takes any file."""
+    return _known(file) or guess.read(file)
 
 
 def is_recognised(file: Reader) -> bool:

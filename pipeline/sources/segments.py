@@ -20,9 +20,10 @@ class TensorRange(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """The next `n_bytes` of a file, at least one, are no tensor: a header, padding."""
+    """The next `n_bytes` of a file, at least one, are no tensor: a header, padding. dtype: what they may well be."""
 
     n_bytes: int
+    dtype: DType | None = None
 
 
 Segment = TensorRange | Gap
