@@ -173,7 +173,7 @@ Array predictor_values_py(nb::handle keys, uint64_t d, uint64_t S, uint64_t g, c
         uint16_t* const values = reinterpret_cast<uint16_t*>(z.get());
         uint32_t base;
         valid = predictor_rows(kernels(), of.place, in.data(), values, levels.get(), &base, rows.get());
-        if (valid) predictor_values(of.place, in.data(), base, rows.get(), reinterpret_cast<int16_t*>(z.get()));
+        if (valid) predictor_values(kernels(), of.place, in.data(), base, rows.get(), reinterpret_cast<int16_t*>(z.get()));
     }
     require(valid, "keys too large for row scales");
     return to_array(std::move(z), 2 * n);

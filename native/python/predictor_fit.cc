@@ -32,7 +32,7 @@ Array predictor_solve_py(nb::handle moments, uint64_t n, size_t w, uint32_t shri
     Bytes triangle = allocate(fit_triangle_bytes(w));
     {
         nb::gil_scoped_release release;
-        predictor_solve(in.data(), n, w, shrink, biased, triangle.get());
+        predictor_solve(kernels(), in.data(), n, w, shrink, biased, triangle.get());
     }
     return to_array(std::move(triangle), fit_triangle_bytes(w));
 }

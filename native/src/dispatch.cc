@@ -5,6 +5,7 @@
 
 #include "pennyweight/byteplane.h"
 #include "pennyweight/kernels.h"
+#include "scalar/fit.h"
 #include "scalar/predictor.h"
 #include "scalar/scalar.h"
 #include "scalar/scales.h"
@@ -33,7 +34,10 @@ const Kernels& scalar_kernels() {
                                        scalar::merge_keys,
                                        scalar::pack_words,
                                        scalar::unpack_words,
-                                       scalar::dot_products};
+                                       scalar::predictor_values,
+                                       scalar::pair_vectors,
+                                       scalar::pair_products,
+                                       scalar::subtract_rows};
     return kTable;
 }
 

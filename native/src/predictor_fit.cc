@@ -1,6 +1,8 @@
 // Moments and residual scales of linear predictors: integers only, so that every order of summation gives the same.
 #include "pennyweight/predictor_fit.h"
 
+#include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "pennyweight/bytes.h"
@@ -10,99 +12,85 @@ namespace pennyweight {
 
 namespace {
 
-constexpr int32_t kClip = 8192;
-constexpr size_t kUnit = 32;    // of the length of dot products
-constexpr size_t kBlock = 256;  // vectors whose products are summed in 32 bits, where those are enough
-constexpr size_t kStep = 16;    // vectors that join a block together: their squares alone fit in 32 bits
-constexpr size_t kTile = 32, kPanel = 16;  // places against places: a tile stays in L1 while panels pass
-constexpr size_t kExact = 512;  // products of any i16 and i8 that fit in 32 bits
-constexpr size_t kRows = 32;    // vectors predicted together
+constexpr size_t kPairs = 256;  // of vectors whose products are summed in 32 bits, where those are enough
+constexpr size_t kTileStride = kPairs * kFitTile;
+constexpr size_t kGroup = 128;  // places that stay in L2 while tiles pass
+constexpr size_t kStep = 8;     // pairs that join them together: their squares alone fit in 32 bits
+constexpr size_t kRows = 64;    // vectors predicted together
 
 size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
-// Sums products of places over vectors. Those of a block are summed in 32 bits: by Cauchy and Schwarz no sum of products, whatever its
-// order, is above the larger sum of squares, and a block ends before that of any place would leave 31 bits.
+// Sums products of places over vectors. Those of some pairs of vectors are summed in 32 bits: by Cauchy and Schwarz no sum of products,
+// whatever its order, is above the larger sum of squares, and a sum ends before that of any place would leave 31 bits. Behind the last
+// place stands one that is always 1: its products are the sums of the places.
 class Moments {
  public:
     Moments(const Kernels& kernels, size_t w)
-        : kernels_(kernels),
-          w_(w),
-          wide_(round_up(w, 4)),
-          stride_(round_up(w, 8) + 40),  // not a power of two: a column of them would fall into one set of the cache
-          places_(wide_ * kBlock),
-          step_(kStep * stride_),
-          squares_(w),
-          of_step_(w),
-          sums_(fit_moments(w)) {}
+        : kernels_(kernels), w_(w), tiles_((w / kFitTile + 1) * kTileStride), squares_(w), of_step_(w), nothing_(2 * w) {
+        for (size_t p = 0; p < kPairs; ++p) place(w)[p * kFitTile] = 0x10001;
+    }
 
+    // From nothing on, into `moments`, which are complete at the end.
+    void begin(uint8_t* moments) {
+        moments_ = moments;
+        std::memset(moments, 0, 8 * fit_moments(w_));
+    }
+
+    // At most 2 * kStep vectors.
     void add(const uint8_t* const* vectors, size_t n) {
+        if (n_ + kStep > kPairs) flush();
         for (uint32_t& square : of_step_) square = 0;
-        for (size_t v = 0; v < n; ++v) take(vectors[v], step_.data() + v * stride_);
-        for (size_t v = n; v < kStep; ++v) {
-            for (size_t k = 0; k < w_; ++k) step_[v * stride_ + k] = 0;
+        uint32_t* const step = tiles_.data() + n_ * kFitTile;
+        const size_t n_pairs = (n + 1) / 2;
+        for (size_t p = 0; p < n_pairs; ++p) {
+            const uint8_t* const second = 2 * p + 1 < n ? vectors[2 * p + 1] : nothing_.data();
+            kernels_.pair_vectors(vectors[2 * p], second, w_, step + p * kFitTile, kTileStride, of_step_.data());
         }
         uint32_t highest = 0;
         for (size_t k = 0; k < w_; ++k) highest = squares_[k] + of_step_[k] > highest ? squares_[k] + of_step_[k] : highest;
-        if (n_ == kBlock || highest > INT32_MAX) flush();
-        for (size_t k = 0; k < w_; ++k) squares_[k] += of_step_[k];
-        for (size_t k = 0; k < w_; ++k) {
-            int16_t* const to = places_.data() + k * kBlock + n_;
-            for (size_t v = 0; v < kStep; ++v) to[v] = step_[v * stride_ + k];
+        if (highest > INT32_MAX) {
+            flush();
+            for (size_t at = 0; at < tiles_.size(); at += kTileStride) std::copy_n(step + at, n_pairs * kFitTile, tiles_.data() + at);
         }
-        n_ += kStep;
+        for (size_t k = 0; k < w_; ++k) squares_[k] += of_step_[k];
+        n_ += n_pairs;
     }
 
-    void finish(uint8_t* moments) {
-        flush();
-        for (size_t i = 0; i < sums_.size(); ++i) store_le(moments + 8 * i, sums_[i]);
-    }
+    void end() { flush(); }
 
  private:
-    void take(const uint8_t* src, int16_t* __restrict clipped) {
-        uint32_t* __restrict const squares = of_step_.data();
-        int64_t* __restrict const sums = sums_.data() + (sums_.size() - w_);
-        for (size_t k = 0; k < w_; ++k) {
-            const int16_t z = load_le<int16_t>(src + 2 * k);
-            clipped[k] = static_cast<int16_t>(z < -kClip ? -kClip : z > kClip ? kClip : z);
-        }
-        for (size_t k = 0; k < w_; ++k) squares[k] += static_cast<uint32_t>(clipped[k] * clipped[k]);
-        for (size_t k = 0; k < w_; ++k) sums[k] += clipped[k];
-    }
-
     void flush() {
-        const size_t n = round_up(n_, kUnit);
-        for (size_t k = 0; n > n_ && k < w_; ++k) {
-            for (size_t v = n_; v < n; ++v) places_[k * kBlock + v] = 0;
-        }
-        for (size_t tile = 0; tile < w_; tile += kTile) {
-            const size_t end = tile + kTile < w_ ? tile + kTile : w_;
-            for (size_t k = 0; k < end; k += kPanel) {
-                for (size_t j = tile; j < end; j += 4) {
-                    if (k < j + 4) multiply(j, k, n);
-                }
+        for (size_t group = 0; group <= w_; group += kGroup) {
+            const size_t end = group + kGroup < w_ + 1 ? group + kGroup : w_ + 1;
+            for (size_t k = 0; k < end && k < w_; k += kFitTile) {
+                for (size_t j = k < group ? group : k; j < end; j += kFitTileRows) multiply(j, k);
             }
         }
         for (uint32_t& square : squares_) square = 0;
         n_ = 0;
     }
 
-    void multiply(size_t j, size_t k, size_t n) {
-        int32_t products[4 * kPanel];
-        const size_t n_b = j + 4 - k < kPanel ? j + 4 - k : kPanel;
-        kernels_.dot_products(places_.data() + j * kBlock, places_.data() + k * kBlock, kBlock, n, n_b, products);
-        for (size_t i = 0; i < 4 && j + i < w_; ++i) {
-            const size_t end = k + n_b < j + i + 1 ? k + n_b : j + i + 1;
-            int64_t* const row = sums_.data() + (j + i) * (j + i + 1) / 2;
-            for (size_t c = k; c < end; ++c) row[c] += products[4 * (c - k) + i];
+    uint32_t* place(size_t k) { return tiles_.data() + k / kFitTile * kTileStride + k % kFitTile; }
+
+    // Places j and the few behind it against k and those behind that.
+    void multiply(size_t j, size_t k) {
+        int32_t products[kFitTileRows * kFitTile];
+        kernels_.pair_products(place(j), 1, kFitTile, place(k), n_, products);
+        const size_t most = w_ - k < kFitTile ? w_ - k : kFitTile;
+        for (size_t i = 0; i < kFitTileRows && j + i <= w_; ++i) {
+            const size_t n = j + i - k + 1 < most ? j + i - k + 1 : most;
+            uint8_t* const row = moments_ + 8 * ((j + i) * (j + i + 1) / 2 + k);
+            for (size_t c = 0; c < n; ++c) store_le(row + 8 * c, load_le<int64_t>(row + 8 * c) + products[kFitTile * i + c]);
         }
     }
 
     const Kernels& kernels_;
-    const size_t w_, wide_, stride_;
-    std::vector<int16_t> places_, step_;  // by place, kBlock each; by vector, stride_ each
+    const size_t w_;
+    std::vector<uint32_t> tiles_;  // of kFitTile places, kPairs times
     std::vector<uint32_t> squares_, of_step_;
-    std::vector<int64_t> sums_;
-    size_t n_ = 0;
+    std::vector<uint8_t> nothing_;
+    uint8_t* moments_ = nullptr;
+    size_t n_ = 0;  // pairs
 };
 
 // Predictions of a few vectors at a time.
@@ -111,49 +99,69 @@ class Residuals {
     Residuals(const Kernels& kernels, size_t w)
         : kernels_(kernels),
           w_(w),
-          stride_(round_up(w, kUnit)),
-          coefficients_(round_up(w, 4) * stride_),
+          stride_(w / 2),
+          coefficients_(coefficients_at(round_up(w, kFitTile))),
           biases_(w),
           vectors_(kRows * stride_) {}
 
     void use(const uint8_t* triangle) {
-        const uint8_t* at = triangle + 2 * w_;
-        for (size_t j = 0; j < w_; ++j) {
-            biases_[j] = load_le<int16_t>(triangle + 2 * j);
-            for (size_t k = 0; k < j; ++k) coefficients_[j * stride_ + k] = static_cast<int8_t>(*at++);
+        const uint8_t* const rows = triangle + 2 * w_;
+        for (size_t j = 0; j < w_; ++j) biases_[j] = load_le<int16_t>(triangle + 2 * j);
+        for (size_t tile = 0; tile < w_; tile += kFitTile) {
+            uint32_t* to = coefficients_.data() + coefficients_at(tile);
+            for (size_t k = 0; k + 1 < tile_end(tile); k += 2) {
+                for (size_t j = tile; j < tile + kFitTile; ++j) *to++ = j < w_ ? pair(rows + j * (j - 1) / 2, j, k) : 0;
+            }
         }
     }
 
     // n vectors, at most kRows, `distance` bytes apart.
     void add(const uint8_t* z, size_t distance, size_t n, int64_t* sums) {
         for (size_t v = 0; v < n; ++v) {
-            for (size_t k = 0; k < w_; ++k) vectors_[v * stride_ + k] = load_le<int16_t>(z + v * distance + 2 * k);
+            const uint8_t* const src = z + v * distance;
+            uint32_t* const pairs = vectors_.data() + v * stride_;
+            for (size_t p = 0; p < stride_; ++p) pairs[p] = load_le<uint32_t>(src + 4 * p);
         }
-        for (size_t j = 0; j < w_; j += 4) predict(j, n, sums + j);
+        for (size_t j = 0; j < w_; j += kFitTile) {
+            for (size_t v = 0; v < n; v += kFitTileRows) {
+                predict(v, j);
+                for (size_t i = v; i < n && i < v + kFitTileRows; ++i) take(z + i * distance + 2 * j, i - v, j, sums + j);
+            }
+        }
     }
 
  private:
-    void predict(size_t j, size_t n, int64_t* sums) {
-        uint32_t total[4 * kRows] = {};
-        const size_t used = round_up(j + 3 < w_ ? j + 3 : w_, kUnit);
-        for (size_t k = 0; k < used; k += kExact) {
-            int32_t products[4 * kRows];
-            kernels_.dot_products(coefficients_.data() + j * stride_ + k, vectors_.data() + k, stride_,
-                                  used - k < kExact ? used - k : kExact, round_up(n, 2), products);
-            for (size_t i = 0; i < 4 * n; ++i) total[i] += static_cast<uint32_t>(products[i]);
-        }
-        for (size_t i = 0; i < 4 && j + i < w_; ++i) {
-            for (size_t v = 0; v < n; ++v) {
-                const int32_t u = (static_cast<int32_t>(total[4 * v + i]) >> 6) + biases_[j + i];
-                const int32_t off = vectors_[v * stride_ + j + i] - u;
-                sums[i] += off < 0 ? -off : off;
-            }
+    // Tiles have as many pairs of places as stand before their last.
+    static size_t coefficients_at(size_t tile) { return tile / kFitTile * (tile / kFitTile + 1) / 2 * (kFitTile * kFitTile / 2); }
+
+    // Coefficients of place j for places k and k + 1.
+    static uint32_t pair(const uint8_t* row, size_t j, size_t k) {
+        const auto one = [&](size_t at) { return at < j ? static_cast<int8_t>(row[at]) : int8_t{0}; };
+        return (static_cast<uint32_t>(one(k)) & 0xffff) | static_cast<uint32_t>(one(k + 1)) << 16;
+    }
+
+    size_t tile_end(size_t j) const { return j + kFitTile < w_ ? j + kFitTile : w_; }
+
+    void predict(size_t v, size_t j) {
+        kernels_.pair_products(vectors_.data() + v * stride_, stride_, 1, coefficients_.data() + coefficients_at(j), tile_end(j) / 2,
+                               products_);
+    }
+
+    // What the predictions of vector number i miss it by, places j and those behind it.
+    void take(const uint8_t* z, size_t i, size_t j, int64_t* sums) const {
+        const size_t n = tile_end(j) - j;
+        for (size_t c = 0; c < n; ++c) {
+            const int32_t off = load_le<int16_t>(z + 2 * c) - (products_[kFitTile * i + c] >> 6) - biases_[j + c];
+            sums[c] += off < 0 ? -off : off;
         }
     }
 
     const Kernels& kernels_;
     const size_t w_, stride_;
-    std::vector<int16_t> coefficients_, biases_, vectors_;
+    std::vector<uint32_t> coefficients_;  // tile by tile of places, of pairs of places before them
+    std::vector<int16_t> biases_;
+    std::vector<uint32_t> vectors_;  // pairs of places, a stride each
+    int32_t products_[kFitTileRows * kFitTile];
 };
 
 // 16 bits below the point: residuals may be far below the level.
@@ -172,18 +180,19 @@ bool fit_sample_valid(const FitSample& sample) {
 }
 
 void predictor_moments(const Kernels& kernels, const FitSample& sample, uint8_t* moments) {
+    Moments sums(kernels, sample.w);
     for (size_t t = 0; t < sample.n_triangles; ++t) {
-        Moments sums(kernels, sample.w);
-        const uint8_t* vectors[kStep];
+        sums.begin(moments + 8 * t * fit_moments(sample.w));
+        const uint8_t* vectors[2 * kStep];
         size_t n = 0;
         for (size_t row = 0; row < sample.n_rows; ++row) {
             for (size_t place = t * sample.w; place < sample.d; place += sample.n_triangles * sample.w) {
                 vectors[n++] = sample.z + 2 * (row * sample.d + place);
-                if (n == kStep) sums.add(vectors, n), n = 0;
+                if (n == 2 * kStep) sums.add(vectors, n), n = 0;
             }
         }
         if (n > 0) sums.add(vectors, n);
-        sums.finish(moments + 8 * t * fit_moments(sample.w));
+        sums.end();
     }
 }
 

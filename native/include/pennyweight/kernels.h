@@ -93,9 +93,18 @@ struct Kernels {
     // The inverse; 64 bytes behind the groups may be read.
     void (*unpack_words)(const uint8_t* src, size_t groups, uint32_t b, uint32_t z, uint8_t* dst);
 
-    // out[4 k + i] = the sum of products of the first n numbers of a + i * stride and of b + k * stride, for i < 4 and k < n_b. n is a
-    // multiple of 32, n_b of 2, and no sum of some of the products may leave 32 bits.
-    void (*dot_products)(const int16_t* a, const int16_t* b, size_t stride, size_t n, size_t n_b, int32_t* out);
+    // For the fit of linear predictors. z of n keys at these levels.
+    void (*predictor_values)(const uint8_t* keys, const int16_t* levels, size_t n, int16_t* z);
+    // Pairs of i16, clipped to +-kFitClip, those of `first` in the low halves, kFitTile to a tile, tiles `stride` apart; the squares of
+    // both are added to squares.
+    void (*pair_vectors)(const uint8_t* first, const uint8_t* second, size_t n, uint32_t* tiles, size_t stride, uint32_t* squares);
+    // out[kFitTile i + c] = what the pairs a[i a_row + p a_pair] and b[kFitTile p + c], for p < n, add up to when halves are multiplied
+    // with halves, as 32 bits that may wrap; i < kFitTileRows, c < kFitTile.
+    void (*pair_products)(const uint32_t* a, size_t a_row, size_t a_pair, const uint32_t* b, size_t n, int32_t* out);
+    // y[r stride + k] -= factors[i factor_stride + r] * rows[i stride + k], each i after the one before, nothing fused; r < kFitTileRows,
+    // k < n, which is a multiple of 8.
+    void (*subtract_rows)(double* y, const double* rows, size_t stride, const double* factors, size_t factor_stride, size_t n_rows,
+                          size_t n);
 };
 
 inline constexpr size_t kMaxInterleave = 4;

@@ -86,6 +86,7 @@ bool predictor_rows(const Kernels& kernels, const ScalesPlace& place, const uint
                     uint32_t* base, uint8_t* rows);
 
 // z of n keys, in order.
-void predictor_values(const ScalesPlace& place, const uint8_t* keys, uint32_t base, const uint8_t* rows, int16_t* z);
+void predictor_values(const Kernels& kernels, const ScalesPlace& place, const uint8_t* keys, uint32_t base, const uint8_t* rows,
+                      int16_t* z);
 
 }  // namespace pennyweight

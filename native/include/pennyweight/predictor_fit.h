@@ -10,6 +10,8 @@ namespace pennyweight {
 struct Kernels;
 
 inline constexpr size_t kMinFitBand = 2, kMaxFitBand = 1024, kMaxFitRow = 65536;
+inline constexpr int32_t kFitClip = 8192;
+inline constexpr size_t kFitTile = 16, kFitTileRows = 4;  // of the kernels
 
 // A sample of whole rows.
 struct FitSample {
@@ -31,7 +33,7 @@ void predictor_moments(const Kernels& kernels, const FitSample& sample, uint8_t*
 // The triangle, fit_triangle_bytes(w), that predicts best in the least squares of n vectors with these moments, which need not belong to
 // any vectors. shrink, at most 65536: correlations are scaled by 1 - shrink / 65536. Without `biased` all means count as 0 and so do
 // biases.
-void predictor_solve(const uint8_t* moments, uint64_t n, size_t w, uint32_t shrink, bool biased, uint8_t* triangle);
+void predictor_solve(const Kernels& kernels, const uint8_t* moments, uint64_t n, size_t w, uint32_t shrink, bool biased, uint8_t* triangle);
 
 // The residual scale of each place of a row, d i8: 8 log2 of the mean of |z - u| / 1024. triangles: T of them, one after the other.
 void predictor_residuals(const Kernels& kernels, const FitSample& sample, const uint8_t* triangles, uint8_t* residuals);

@@ -15,15 +15,14 @@ bool predictor_rows(const Kernels& kernels, const ScalesPlace& place, const uint
     return scales_base(levels, scales_rows(place), base, rows);
 }
 
-void predictor_values(const ScalesPlace& place, const uint8_t* keys, uint32_t base, const uint8_t* rows, int16_t* z) {
+void predictor_values(const Kernels& kernels, const ScalesPlace& place, const uint8_t* keys, uint32_t base, const uint8_t* rows,
+                      int16_t* z) {
     scalar::RowWalk walk(place);
     for (size_t done = 0; done < place.n;) {
         int16_t levels[scalar::kScalesChunk];
         const size_t chunk = place.n - done < scalar::kScalesChunk ? place.n - done : scalar::kScalesChunk;
         scalar::scales_levels(walk, base, rows, chunk, levels);
-        for (size_t i = 0; i < chunk; ++i) {
-            z[done + i] = static_cast<int16_t>(scalar::relative_value(load_le<uint16_t>(keys + 2 * (done + i)), levels[i]));
-        }
+        kernels.predictor_values(keys + 2 * done, levels, chunk, z + done);
         done += chunk;
     }
 }

@@ -52,7 +52,6 @@ void split_keys(FloatFormat format, uint32_t symbols, const uint8_t* src, size_t
 bool merge_keys(FloatFormat format, uint32_t symbols, const uint8_t* keys, const uint8_t* high, const uint8_t* low, size_t n, uint8_t* out);
 void pack_words(const uint8_t* src, size_t groups, uint32_t b, uint32_t z, uint8_t* dst);
 void unpack_words(const uint8_t* src, size_t groups, uint32_t b, uint32_t z, uint8_t* dst);
-void dot_products(const int16_t* a, const int16_t* b, size_t stride, size_t n, size_t n_b, int32_t* out);
 void rans_encode(RansEncodeJob* jobs, size_t n_jobs);
 bool rans_decode(const RansTable& table, const uint8_t* payload, size_t n_words, uint8_t* out, size_t n);
 // Finishes a stream from the groups that are done; checks its end.

@@ -1,6 +1,7 @@
 // Compiled with -mavx2 -mbmi2 -mpopcnt: nothing here may run before dispatch.cc has seen that the CPU has them.
 #include "../simd/bitpack_avx2-inl.h"
 #include "../simd/byteplane_avx2-inl.h"
+#include "../simd/fit_avx2-inl.h"
 #include "../simd/float_decode_avx2-inl.h"
 #include "../simd/float_split_avx2-inl.h"
 #include "../simd/predictor_decode_avx2-inl.h"
@@ -12,7 +13,6 @@
 namespace pennyweight {
 
 namespace avx2 {
-#include "../scalar/dot_products-inl.h"
 #include "../scalar/float_keys-inl.h"
 #include "../scalar/scales_loops-inl.h"
 }  // namespace avx2
@@ -39,7 +39,10 @@ const Kernels* avx2_kernels() {
                                        avx2::merge_keys,
                                        avx2::pack_words,
                                        avx2::unpack_words,
-                                       avx2::dot_products};
+                                       avx2::predictor_values,
+                                       avx2::pair_vectors,
+                                       avx2::pair_products,
+                                       avx2::subtract_rows};
     return &kTable;
 }
 

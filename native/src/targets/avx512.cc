@@ -11,7 +11,6 @@
 namespace pennyweight {
 
 namespace avx512 {
-#include "../scalar/dot_products-inl.h"
 #include "../scalar/float_keys-inl.h"
 #include "../scalar/scales_loops-inl.h"
 }  // namespace avx512
@@ -38,7 +37,10 @@ const Kernels* avx512_kernels() {
                                        avx512::merge_keys,
                                        avx512::pack_words,
                                        avx512::unpack_words,
-                                       avx512::dot_products};
+                                       avx2::predictor_values,
+                                       avx2::pair_vectors,
+                                       avx2::pair_products,
+                                       avx2::subtract_rows};
     return &kTable;
 }
 
