@@ -90,6 +90,11 @@ class Reader:
             raise InputError(f"{self.name}: changed while it was read")
 
     @property
+    def descriptor(self) -> int | None:
+        """The open file, for another process; None if it has none, or cannot be read at any place."""
+        return self._fd
+
+    @property
     def mode(self) -> int | None:
         """Permission bits, if they are known."""
         return None if self._fd is None else os.fstat(self._fd).st_mode & 0o777

@@ -25,7 +25,7 @@ from pennyweight.pipeline.window import Buffers
 
 WEIGHT_SUFFIXES: Final = frozenset(
     (
-        *(".bin", ".ckpt", ".data", ".distcp", ".gguf", ".h5", ".msgpack", ".npy", ".npz"),
+        *(".bin", ".ckpt", ".data", ".distcp", ".gguf", ".h5", ".hdf5", ".keras", ".msgpack", ".npy", ".npz"),
         *(".onnx", ".onnx_data", ".pt", ".pth", ".safetensors", ".tflite"),
     )
 )

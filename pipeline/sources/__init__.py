@@ -11,6 +11,7 @@ from pennyweight.pipeline.files import Reader
 from pennyweight.pipeline.sources import (
     gguf,
     guess,
+    hdf5,
     npy,
     npz,
     onnx,
@@ -33,6 +34,8 @@ _FORMATS: Final = (
     torch_legacy.read,
     npy.read,
     npz.read,
+    hdf5.read,
+    hdf5.read_keras,
     tflite.read,
     onnx.read,
 )
