@@ -17,13 +17,17 @@ from pennyweight.types import DType
 
 GAP = "gap"
 OTHERS = "*"
+CELLS = "cells"
 
 Plans: TypeAlias = Mapping[DType | None, tuple[Plan, ...]]
 """Plans to try, in order, for each dtype and for gaps (None). The first that makes a block smaller wins, or `store`."""
 
 
 class Preset(BaseModel):
-    """A preset as its file says it. `*` stands for every dtype that has no row; `gap` for bytes of no tensor."""
+    """A preset as its file says it.
+
+    `cells` stands for every dtype of cells that has no row, and `*` for every other; `gap` for bytes of no tensor.
+    """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", defer_build=True)
 
@@ -34,7 +38,7 @@ class Preset(BaseModel):
 
     def resolve(self) -> Plans:
         """Every dtype and None, each with its parsed plans. UsageError: unknown dtype, or a plan that does not fit."""
-        unknown = self.plans.keys() - {dtype.label for dtype in DType} - {GAP, OTHERS}
+        unknown = self.plans.keys() - {dtype.label for dtype in DType} - {GAP, CELLS, OTHERS}
         if unknown:
             raise UsageError(f"no dtype {min(unknown)!r}")
         return {dtype: tuple(parse(text, dtype) for text in self._texts(dtype)) for dtype in (*DType, None)}
@@ -42,6 +46,8 @@ class Preset(BaseModel):
     def _texts(self, dtype: DType | None) -> list[str]:
         if dtype is None:
             return self.plans.get(GAP, [])
+        if dtype.weights > 1 and CELLS in self.plans:
+            return self.plans.get(dtype.label, self.plans[CELLS])
         return self.plans.get(dtype.label, self.plans.get(OTHERS, []))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pennyweight.stages.constant import Constant
 from pennyweight.stages.entropy.huffman import Huffman
 from pennyweight.stages.entropy.linear_predictor import LinearPredictor
+from pennyweight.stages.entropy.piecewise import Piecewise
 from pennyweight.stages.entropy.rans import Rans
 from pennyweight.stages.entropy.scales import Scales
 from pennyweight.stages.entropy.zstd import Zstd
@@ -12,6 +13,7 @@ from pennyweight.stages.protocol import Stage
 from pennyweight.stages.split.bitpack import BitPack
 from pennyweight.stages.split.byteplane import BytePlane
 from pennyweight.stages.split.floatfields import FloatFields
+from pennyweight.stages.split.ggml import Ggml
 from pennyweight.stages.split.group import Group
 from pennyweight.stages.split.palette import Palette
 from pennyweight.stages.store import Store
@@ -39,5 +41,7 @@ STAGES = table(
     (9, Group),
     (10, Scales),
     (11, LinearPredictor),
+    (13, Ggml),
+    (14, Piecewise),
 )
 BY_NAME = {stage.name: stage for stage in STAGES.values()}

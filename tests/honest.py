@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import honest_predicted
 import numpy as np
+import spec_cells
 import spec_choices
 import spec_nodes as spec
 import spec_scaled
@@ -16,9 +17,11 @@ from spec_nodes import (
     BYTEPLANE,
     CONSTANT,
     FLOATFIELDS,
+    GGML,
     GROUP_ID,
     HUFFMAN,
     PALETTE,
+    PIECEWISE,
     RANS,
     SCALES,
     ZSTD,
@@ -129,6 +132,23 @@ SCALES_SIDE = b"one" + spec_scaled.columns_frame(COLUMNS) + b"other", spec_scale
 SCALES_HEADER, (ROWS, ESCAPES, WORDS) = spec_scaled.scales(KEYS, GEOMETRY, KEY_BASE, KEY_ROWS, COLUMNS, TABLES)
 
 
+# piecewise: three pieces, the last of which ends within a group
+
+NEXT = np.random.default_rng(8)  # so that what is above stays as it was
+PIECES = bytes(NEXT.integers(0, 8, 512, np.uint8)) + bytes(128) + bytes(NEXT.integers(8, 16, 300, np.uint8))
+PIECE_TABLES = [[512] * 8 + [0] * 8, [4_095, 1] + [0] * 14, [0] * 8 + [512] * 8]
+
+
+def ggml_frame(type_id: int, listed: bool = False) -> tuple[bytes, bytes]:
+    """A few cells of that type, of any bytes but for scales of few values."""
+    cells = NEXT.integers(0, 256, (4, spec_cells.TYPES[type_id].cell_bytes), np.uint8)
+    cells[:, 1] = [17, 9, 17, 30]
+    cells[:, 0] = 5
+    values = np.unique(spec_cells.fields_of(cells.tobytes(), type_id).d).tolist() if listed else ()
+    center = 0 if spec_cells.TYPES[type_id].m is not None else 5_000
+    return stored(GGML, *flat(spec_cells.split(cells.tobytes(), type_id, center, values))), cells.tobytes()
+
+
 def bytes_of_256() -> Honest:
     data = bytes((RNG.zipf(1.7, 900) % 256).astype(np.uint8))
     return Honest(stored(RANS, *flat(spec.rans(data, spec_choices.rans_frequencies(data, 8)))), data)
@@ -160,6 +180,12 @@ HONEST: dict[str, Honest] = {
     "bitpack": Honest(stored(BITPACK, *flat(spec.bitpack(NARROW_BYTES, 2, 12, LOW_ZEROS))), NARROW_BYTES),
     "palette": Honest(stored(PALETTE, *flat(spec.palette(LABELS, 2, [77]))), LABELS),
     "group": Honest(stored(GROUP_ID, *flat(spec.group(TEXT, RUNS))), TEXT),
+    "ggml of Q4_1": Honest(*ggml_frame(3)),
+    "ggml of Q8_0": Honest(*ggml_frame(8)),
+    "ggml of Q4_K": Honest(*ggml_frame(12)),
+    "ggml of Q6_K": Honest(*ggml_frame(14)),
+    "ggml of listed scales": Honest(*ggml_frame(2, listed=True)),
+    "piecewise": Honest(stored(PIECEWISE, *flat(spec.piecewise(PIECES, [4, 1, 3], PIECE_TABLES))), PIECES),
     "scales": Honest(stored(SCALES, SCALES_HEADER, ROWS, ESCAPES, WORDS), KEYS.tobytes(), SCALES_SIDE),
     "linear_predictor": Honest(*honest_predicted.SPOILABLE),
     "linear_predictor alone": Honest(*honest_predicted.ALONE),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from honest import BF16, EXPONENT, FLOAT_HEADER, HONEST, SIGN_MANTISSA, TEXT, chain, long_varint
+from lies_of_cells import ggml_lies, piecewise_lies
 from lies_of_coders import huffman_lies, rans_lies, zstd_lies
 from lies_of_predictor import predictor_lies
 from lies_of_scales import scales_lies
@@ -72,6 +73,6 @@ def unknown_stages() -> Iterator[tuple[str, bytes, bytes]]:
 
 SECTIONS: tuple[Callable[[], Iterator[tuple[Any, ...]]], ...] = (
     node_lies, split_lies, float_lies, bitpack_lies, palette_lies, group_lies, rans_lies, huffman_lies, zstd_lies,
-    scales_lies, predictor_lies,
+    scales_lies, predictor_lies, ggml_lies, piecewise_lies,
 )  # fmt: skip
 LIES = [Lie(*lie) for section in SECTIONS for lie in section()]

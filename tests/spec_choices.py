@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import spec_nodes
@@ -146,6 +147,63 @@ def rans(data: bytes, a: int) -> Encoded | None:
     if len(set(data)) < 2 or is_noise(data, a):
         return None
     return spec_nodes.rans(data, rans_frequencies(data, a))
+
+
+# piecewise
+
+
+def log2_4096(c: int) -> int:
+    """By twelve squarings of 32 bits, each rounded down."""
+    log = c.bit_length() - 1
+    x = c << 31 >> log
+    for _ in range(12):
+        x = x * x >> 31
+        log, x = 2 * log + (x >> 32), x >> (x >> 32)
+    return log
+
+
+def price_4096(counts: Ints) -> int:
+    """Of the symbols alone."""
+    used = [int(c) for c in counts if c]
+    n = sum(used)
+    return n * log2_4096(n) - sum(c * log2_4096(c) for c in used)
+
+
+def pieces(data: bytes, a: int) -> tuple[list[int], list[Ints]]:
+    """Groups and counts of each piece."""
+    n = len(data)
+    unit = 512 * -(-n // 524_288)
+    counts = [np.bincount(list(data[at : at + unit]), minlength=1 << a) for at in range(0, n, unit)]
+    groups = [unit // 128] * len(counts)
+
+    def cost(c: Ints) -> int:
+        return 4_096 * (4 * (1 << a) + 8 * int((c > 0).sum()) + 16) + price_4096(c)
+
+    while len(counts) > 1:
+        saved = [cost(one) + cost(other) - cost(one + other) for one, other in pairwise(counts)]
+        best = saved.index(max(saved))
+        if saved[best] <= 0:
+            break
+        counts[best : best + 2] = [counts[best] + counts[best + 1]]
+        groups[best : best + 2] = [groups[best] + groups[best + 1]]
+    groups[-1] -= sum(groups) - -(-n // 128)
+    return groups, counts
+
+
+def piecewise(data: bytes, a: int) -> Encoded | None:
+    if len(set(data)) < 2:
+        return None
+    groups, counts = pieces(data, a)
+    symbol_bits = max(1, max(data).bit_length()) if a == 8 else a
+    if 64 * sum(map(price_4096, counts)) >= 63 * 4_096 * len(data) * symbol_bits:
+        return None
+    tables = []
+    for of_piece in counts:
+        symbols = np.repeat(np.arange(1 << a), of_piece).astype(np.uint8).tobytes()
+        one = [0] * (1 << a)
+        one[symbols[0]], one[(symbols[0] + 1) % (1 << a)] = 4_095, 1
+        tables.append(rans_frequencies(symbols, a) if len(set(symbols)) > 1 else one)
+    return spec_nodes.piecewise(data, groups, tables)
 
 
 # huffman

@@ -90,23 +90,22 @@ def unrans(
 
 
 def frequencies(header: Cursor, n: int) -> list[int]:
-    """n of them, to the end of the header."""
-    bits = np.unpackbits(np.frombuffer(header.rest(), np.uint8), bitorder="little").tolist()
-    at = 0
+    """n of them, which take whole bytes."""
+    bits: list[int] = []
 
     def field(n_bits: int) -> int:
-        nonlocal at
-        need(at + n_bits <= len(bits), "rans: frequencies are cut off")
-        at += n_bits
-        return sum(bit << i for i, bit in enumerate(bits[at - n_bits : at]))
+        while len(bits) < n_bits:
+            byte = header.fixed(1)
+            bits.extend(byte >> i & 1 for i in range(8))
+        taken, bits[:n_bits] = bits[:n_bits], []
+        return sum(bit << i for i, bit in enumerate(taken))
 
     f = []
     for _ in range(n):
         b = field(4)
         need(b <= 12, "rans: bits of a frequency")
         f.append(field(b - 1) | 1 << (b - 1) if b else 0)
-    need(len(bits) - at < 8, "rans: bytes after the frequencies")
-    need(not any(bits[at:]), "rans: bits left over are not 0")
+    need(not any(bits), "rans: bits left over are not 0")
     need(sum(f) == 4096, "rans: frequencies do not add up")
     return f
 
@@ -119,6 +118,26 @@ def rans(header: Cursor, size: int, _: Side) -> Stage:
 
     def undo(parts: list[bytes]) -> bytes:
         return unrans(parts[0], n_words, [table], np.zeros(size, np.int64), 12).astype(np.uint8).tobytes()
+
+    return Stage((128 + 2 * n_words,), undo)
+
+
+# piecewise, id 14
+
+
+def piecewise(header: Cursor, size: int, _: Side) -> Stage:
+    a, n_words, k = header.fixed(1), header.varint(), header.varint()
+    need(a in (4, 5, 8), "piecewise: alphabet")
+    need(size > 0 and n_words <= size, "piecewise: n_words")
+    need(1 <= k <= 1_024, "piecewise: number of pieces")
+    groups = [header.varint() for _ in range(k - 1)]
+    last = -(-size // 128) - sum(groups)
+    need(last > 0 and all(groups), "piecewise: groups of a piece")
+    tables = [table_of(frequencies(header, 1 << a)) for _ in range(k)]
+
+    def undo(parts: list[bytes]) -> bytes:
+        which = np.repeat(np.repeat(np.arange(k), [*groups, last]), 128)[:size]
+        return unrans(parts[0], n_words, tables, which, 12).astype(np.uint8).tobytes()
 
     return Stage((128 + 2 * n_words,), undo)
 

@@ -5,9 +5,11 @@ is made at random from a seed, so that what comes out is mostly nothing that our
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from spec_cells import MAX_CENTER, TYPES, fields_of, split
 from spec_choices import best_base, bitpack, low_zeros, sampled
 from spec_decoder import DTYPE_BITS
 from spec_encoder import Container, cut, describe, tensor
@@ -16,9 +18,11 @@ from spec_nodes import (
     BYTEPLANE,
     CONSTANT,
     FLOATFIELDS,
+    GGML,
     GROUP_ID,
     HUFFMAN,
     PALETTE,
+    PIECEWISE,
     PREDICTOR,
     RANS,
     SCALES,
@@ -32,6 +36,7 @@ from spec_nodes import (
     huffman,
     node,
     palette,
+    piecewise,
     rans,
     store,
     zstd,
@@ -78,6 +83,8 @@ class Maker(Predictions):
             choices += [BYTEPLANE] * (len(widths) > 1) + [FLOATFIELDS] * 2 * bool(formats)
             choices += [RANS] * (3 if top < 32 else 1) + [HUFFMAN] * 2 + [ZSTD]
             choices += ([BITPACK] * 2 + [GROUP_ID]) * (n > 0) + [PALETTE] * bool(few)
+            if self.newest and n > 0:
+                choices += [PIECEWISE] * 2 + [GGML] * any(n % one.cell_bytes == 0 for one in TYPES.values())
             if n > 0 and n % 2 == 0 and not self.no_side:
                 choices += [SCALES] * 2 + [PREDICTOR] * self.newest
         stage = STORE if not choices or self.chance(0.1) else self.pick(*choices)
@@ -105,6 +112,10 @@ class Maker(Predictions):
             made = self.group(data)
         elif stage == PREDICTOR:
             made = self.linear_predictor(data)
+        elif stage == GGML:
+            made = self.ggml(data)
+        elif stage == PIECEWISE:
+            made = self.piecewise(data)
         else:
             made = self.scales(data)
         fits = made is not None and max(map(len, made[1])) <= self.limit
@@ -172,6 +183,25 @@ class Maker(Predictions):
             used = max(used, part + 1)
             runs.append((part, n_bytes))
         return group(data, runs)
+
+    def ggml(self, data: bytes) -> Encoded | None:
+        """Of any type that fits, with any center, and any list that holds its scales."""
+        type_id = self.pick(*(number for number, one in TYPES.items() if len(data) % one.cell_bytes == 0))
+        center = 0 if TYPES[type_id].m is not None else self.pick(0, self.below(1 << 15), MAX_CENTER - 1)
+        scales = set(fields_of(data, type_id).d.tolist())
+        if self.chance(0.5) and len(scales) < 200:
+            scales |= set(self.rng.integers(0, 1 << 16, self.pick(0, 1, 50)).tolist())
+            return split(data, type_id, center, sorted(scales))
+        return split(data, type_id, center)
+
+    def piecewise(self, data: bytes) -> Encoded:
+        """Of pieces of one group and of many."""
+        a, n_groups = self.pick(*(a for a in (4, 5, 8) if max(data) < 1 << a)), -(-len(data) // 128)
+        ends = np.unique([*self.rng.integers(1, n_groups + 1, self.pick(0, 1, 5, 40)), n_groups])
+        groups = np.diff(ends, prepend=0).tolist()
+        starts = [0, *(128 * ends).tolist()]
+        tables = [self.frequencies(data[at:end], a) for at, end in pairwise(starts)]
+        return piecewise(data, groups, tables)
 
     def scales(self, data: bytes) -> Encoded | None:
         """Of any geometry and any scales; None where these leave too many far outside."""

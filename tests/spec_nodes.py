@@ -12,6 +12,7 @@ from spec_entropy import codes, table_of
 from spec_split import FORMATS, GROUP, KEYS, element_bytes, elements, layout
 
 STORE, CONSTANT, BYTEPLANE, FLOATFIELDS, RANS, HUFFMAN, ZSTD, BITPACK, PALETTE, GROUP_ID, SCALES, PREDICTOR = range(12)
+GGML, PIECEWISE = 13, 14
 Encoded = tuple[bytes, list[bytes]]
 """Header and decoded parts of a node."""
 
@@ -164,6 +165,16 @@ def rans(data: bytes, f: Sequence[int], start: int = 1 << 16) -> Encoded:
     symbols = np.frombuffer(data, np.uint8).astype(np.int64)
     part = interleaved(symbols, [f], np.zeros(len(symbols), np.int64), 12, start)
     return rans_header(f, len(part) // 2 - 64), [part]
+
+
+def piecewise(data: bytes, groups: Sequence[int], tables: Sequence[Sequence[int]], start: int = 1 << 16) -> Encoded:
+    """`groups` and frequencies of each piece."""
+    symbols = np.frombuffer(data, np.uint8).astype(np.int64)
+    which = np.repeat(np.repeat(np.arange(len(groups)), groups), 128)[: len(symbols)]
+    part = interleaved(symbols, tables, which, 12, start)
+    header = bytes([len(tables[0]).bit_length() - 1]) + varint(len(part) // 2 - 64) + varint(len(groups))
+    header += b"".join(map(varint, groups[:-1]))
+    return header + b"".join(rans_header(f, 0)[2:] for f in tables), [part]
 
 
 def huffman_header(lengths: Sequence[int], stream_bytes: Sequence[int]) -> bytes:

@@ -5,7 +5,8 @@ A stage is named as its page is. Each is a function from a header, the decoded s
 
 from __future__ import annotations
 
-from spec_entropy import huffman, rans, zstd
+from spec_cells import ggml
+from spec_entropy import huffman, piecewise, rans, zstd
 from spec_predictor import linear_predictor
 from spec_scales import scales
 from spec_split import bitpack, byteplane, constant, floatfields, group, palette
@@ -24,4 +25,6 @@ STAGES: dict[int, tuple[str, Read | None]] = {
     9: ("group", group),
     10: ("scales", scales),
     11: ("linear_predictor", linear_predictor),
+    13: ("ggml", ggml),
+    14: ("piecewise", piecewise),
 }

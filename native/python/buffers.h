@@ -50,6 +50,8 @@ void bind_byteplane(nb::module_& m);
 void bind_floatfields(nb::module_& m);
 void bind_palette(nb::module_& m);
 void bind_rans(nb::module_& m);
+void bind_piecewise(nb::module_& m);
+void bind_cells(nb::module_& m);
 void bind_huffman(nb::module_& m);
 void bind_predictor(nb::module_& m);
 void bind_scales(nb::module_& m);

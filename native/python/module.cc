@@ -9,6 +9,8 @@ NB_MODULE(_core, m) {
     bind_floatfields(m);
     bind_palette(m);
     bind_rans(m);
+    bind_piecewise(m);
+    bind_cells(m);
     bind_huffman(m);
     bind_predictor(m);
     bind_scales(m);

@@ -12,12 +12,20 @@
 
 namespace pennyweight {
 
+namespace {
+
+// Without vectors: all is left to what looks at every word.
+void no_groups(const RansTable&, scalar::Progress&, size_t, uint8_t*) {}
+
+}  // namespace
+
 const Kernels& scalar_kernels() {
     static constexpr Kernels kTable = {"scalar",
                                        scalar::split,
                                        scalar::merge,
                                        scalar::rans_encode,
                                        scalar::rans_decode,
+                                       no_groups,
                                        scalar::decode_float,
                                        scalar::scales_decode,
                                        scalar::scales_symbols,

@@ -30,20 +30,24 @@ uint8_t* write_frequencies(const uint16_t* frequency, uint32_t bits, uint8_t* ds
     return dst;
 }
 
-bool read_frequencies(const uint8_t* src, size_t n_bytes, uint32_t bits, uint16_t* frequency) {
-    const uint8_t* const end = src + n_bytes;
+const uint8_t* take_frequencies(const uint8_t* src, const uint8_t* end, uint32_t bits, uint16_t* frequency) {
     uint64_t pending = 0;
     uint32_t n_pending = 0;
     for (uint32_t s = 0; s < 1u << bits; ++s) {
         for (; n_pending < 16 && src < end; n_pending += 8) pending |= uint64_t{*src++} << n_pending;
         const uint32_t width = pending & 15, extra = width < 2 ? 0 : width - 1;
-        if (width > kSlotBits || 4 + extra > n_pending) return false;
+        if (width > kSlotBits || 4 + extra > n_pending) return nullptr;
         const uint32_t below = static_cast<uint32_t>(pending >> 4) & ((1u << extra) - 1);
         frequency[s] = static_cast<uint16_t>(width == 0 ? 0 : 1u << extra | below);
         pending >>= 4 + extra;
         n_pending -= 4 + extra;
     }
-    return src == end && n_pending < 8 && pending == 0;
+    src -= n_pending / 8;
+    return (pending & ((1u << n_pending % 8) - 1)) == 0 ? src : nullptr;
+}
+
+bool read_frequencies(const uint8_t* src, size_t n_bytes, uint32_t bits, uint16_t* frequency) {
+    return take_frequencies(src, src + n_bytes, bits, frequency) == src + n_bytes;
 }
 
 }  // namespace pennyweight

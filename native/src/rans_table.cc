@@ -52,9 +52,6 @@ bool in_alphabet(const uint8_t* symbols, size_t n, uint32_t bits) {
     return seen >> bits == 0;
 }
 
-namespace {
-
-// log2 of c >= 1, in 1/4096, by squaring. That of price.h is off by up to 1/12 bit: good enough to judge noise, not to compare plans.
 uint32_t log2_4096(uint32_t c) {
     const uint32_t whole = static_cast<uint32_t>(std::bit_width(c)) - 1;
     uint64_t x = (uint64_t{c} << 31) >> whole;  // in [2^31, 2^32)
@@ -67,6 +64,8 @@ uint32_t log2_4096(uint32_t c) {
     }
     return log;
 }
+
+namespace {
 
 // As choose_frequencies, and the counts.
 bool choose(const uint8_t* symbols, size_t n, uint32_t bits, uint32_t counts[256], uint16_t* frequency) {

@@ -16,7 +16,7 @@ import zstandard
 
 HERE = Path(__file__).parent
 FOLDER = HERE / "v0.2"
-MAX_BYTES, MAX_TOTAL = 32 << 10, 700_000  # training wants a tensor of 2^14 keys
+MAX_BYTES, MAX_TOTAL = 32 << 10, 800_000  # training wants a tensor of 2^14 keys
 
 sys.path.insert(0, str(HERE.parent))
 sys.path.insert(0, str(HERE))

@@ -20,6 +20,10 @@ from spec_decoder import DTYPE_BITS
 from spec_maker import Maker
 from spec_nodes import CONSTANT, FLOATFIELDS, HUFFMAN, RANS, ZSTD, node, store
 
+from pennyweight.stages.cells import OF_DTYPE
+from pennyweight.testing.gguf import gguf_file, quantised_cells
+from pennyweight.types import DType
+
 RNG = np.random.default_rng(20_250_101)
 OTHER_SEEDS = 5, 18, 36, 42, 78, 131, 139
 
@@ -213,6 +217,17 @@ def of_predictions() -> Iterator[Golden]:
     yield Golden("predicted-BF16", "rows that five numbers nearly make up", "archive", file)
 
 
+def of_cells() -> Iterator[Golden]:
+    for dtype, layout in OF_DTYPE.items():
+        raw = quantised_cells(dtype, 2_000 // layout.cell_bytes + 1, layout.id)
+        shape = (len(raw) // layout.cell_bytes, dtype.weights)
+        file = gguf_file({"w": (dtype, shape, raw), "norm": (DType.F32, (32,), floats("F32", 32))})
+        yield Golden(f"gguf-{dtype.label}", f"cells of {dtype.label}", "default", file)
+
+
 def goldens() -> list[Golden]:
-    made = of_dtypes, of_fields, of_exact, of_small_segments, of_scales, of_modes, of_sources, of_others, of_predictions
+    made = (
+        *(of_dtypes, of_fields, of_exact, of_small_segments, of_scales, of_modes, of_sources, of_others),
+        *(of_predictions, of_cells),
+    )
     return [golden for each in made for golden in each()]

@@ -16,9 +16,11 @@ import spec_entropy
 import spec_nodes
 import spec_stages
 
+from pennyweight.stages.cells import OF_DTYPE
 from pennyweight.stages.constant import Constant
 from pennyweight.stages.entropy.huffman import Huffman
 from pennyweight.stages.entropy.linear_predictor import LinearPredictor, Predictor, PredictorModel
+from pennyweight.stages.entropy.piecewise import Piecewise
 from pennyweight.stages.entropy.rans import Rans
 from pennyweight.stages.entropy.scales import Scales, ScalesModel
 from pennyweight.stages.entropy.zstd import Zstd
@@ -28,9 +30,11 @@ from pennyweight.stages.registry import STAGES
 from pennyweight.stages.split.bitpack import BitPack
 from pennyweight.stages.split.byteplane import BytePlane
 from pennyweight.stages.split.floatfields import FloatFields, FloatFormat
+from pennyweight.stages.split.ggml import Ggml
 from pennyweight.stages.split.group import Group, Run
 from pennyweight.stages.split.palette import Palette
 from pennyweight.stages.store import Store
+from pennyweight.types import DType
 
 BF16 = "803f00c0003f494000bcc03fe0bf803ec842"
 F16 = "003c00c00038484200a0003e00bf00344056"
@@ -231,6 +235,24 @@ EXACT = {
         "9001" + "9281" + "0000" + "9001",
         "00020202" + "9806" + "0200" + "0502010300" + "0000",
         ["0601", "", "2c370040" + "00380040" + "00000100" * 30],
+    ),
+    "ggml, Q4_1": Exact(
+        Ggml(OF_DTYPE[DType.Q4_1]),
+        "003c00c0" + "5203646f" + "65" * 12,
+        "0300001e",
+        ["", "003c", "8010", "", "", "1103", "020304" + "05" * 13 + "06" * 14, ""],
+    ),
+    "ggml, Q8_0": Exact(
+        Ggml(OF_DTYPE[DType.Q8_0]),
+        "0020" + "05" * 30 + "817f",
+        "088040001f",
+        ["", "0020", "", "", "", "1e", "10" * 30 + "1f", "05" * 30 + "07"],
+    ),
+    "piecewise": Exact(
+        Piecewise(4),
+        "00" * 512 + "03" * 128,
+        "04000204" + ("fcff" + "00" * 8) + ("00c0ff0f" + "00" * 6),
+        ["fb0c0100" * 32],
     ),
     "huffman": Exact(Huffman(), "00010203010003010001", "03123301010101", ["19171700"]),
 }

@@ -73,7 +73,9 @@ def test_what_we_write_shows_every_mode(monkeypatch: pytest.MonkeyPatch) -> None
         spec_decoder.decode(container_of(golden))
     fields = {(3, format_id, kind) for format_id in range(1, 7) for kind in (4, 5, 6, 16)} - {(3, 5, 6)}
     fields |= {(3, format_id, 17) for format_id in range(1, 6)}
-    assert seen == fields | {(4, a) for a in (4, 5, 8)} | {(stage,) for stage in (0, 1, 2, 5, 6, 7, 8, 9, 10, 11)}
+    assert seen == fields | {(4, a) for a in (4, 5, 8)} | {
+        (stage,) for stage in (0, 1, 2, 5, 6, 7, 8, 9, 10, 11, 13, 14)
+    }
 
 
 def index_of(container: bytes) -> dict[str, Any]:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import spec_cells
 import spec_choices
 import spec_nodes
 import spec_split
 from spec_maker import Maker
 
+from pennyweight.stages.cells import OF_DTYPE, Layout
 from pennyweight.stages.entropy.huffman import Huffman
+from pennyweight.stages.entropy.piecewise import Piecewise
 from pennyweight.stages.entropy.rans import Rans
 from pennyweight.stages.protocol import Stage
 from pennyweight.stages.split.bitpack import BitPack
 from pennyweight.stages.split.floatfields import FloatFields, FloatFormat
+from pennyweight.stages.split.ggml import Ggml
 from pennyweight.stages.split.palette import Palette
+from pennyweight.testing.gguf import quantised_cells
 
 
 def encoded(stage: Stage, src: bytes) -> spec_nodes.Encoded | None:
@@ -146,6 +151,50 @@ def test_bitpack_follows_its_page(each_target: str) -> None:
             src = spec_split.element_bytes(values >> z.astype(np.uint64) << z.astype(np.uint64), width)
         taken += agree(BitPack(width), src, spec_choices.bitpack(src, width), seed)
     assert 60 < taken < 200
+
+
+@pytest.mark.parametrize("bits", [4, 5, 8])
+def test_piecewise_follows_its_page(bits: int) -> None:
+    taken, n_pieces = 0, set()
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        n, k = int(rng.choice([1, 2, 128, 500, 513, 1_500, 6_000])), int(rng.integers(1, 5))
+        parts = [rng.choice(1 << bits, -(-n // k), p=rng.dirichlet(np.full(1 << bits, 0.3))) for _ in range(k)]
+        src = np.concatenate(parts)[:n].astype(np.uint8).tobytes()
+        if seed % 8 == 0:
+            src = rng.integers(0, 1 << bits, n, np.uint8).tobytes()
+        if agree(Piecewise(bits), src, expected := spec_choices.piecewise(src, bits), seed):
+            assert expected is not None
+            taken += 1
+            n_pieces.add(len(Piecewise.from_header(expected[0], n).groups))
+    assert 20 < taken < 40
+    assert n_pieces > {1, 2}
+
+
+def test_long_streams_are_cut_into_longer_units() -> None:
+    src = np.random.default_rng(0).binomial(15, np.repeat([0.2, 0.5], 300_000)).astype(np.uint8)
+    made = Piecewise(4).encode(src)
+    assert made is not None
+    groups = Piecewise.from_header(made.header, src.size).groups
+    assert 1 < len(groups) < 9
+    assert all(n % 8 == 0 for n in groups[:-1])
+
+
+@pytest.mark.parametrize("layout", OF_DTYPE.values(), ids=lambda layout: layout.dtype.label)
+def test_ggml_follows_its_page(layout: Layout) -> None:
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        n = int(rng.choice([1, 2, 40]))
+        src = quantised_cells(layout.dtype, n, seed) if seed % 2 else rng.bytes(n * layout.cell_bytes)
+        expected = spec_cells.ours(src, layout.id)
+        assert agree(Ggml(layout), src, expected, seed)
+    cells = np.frombuffer(quantised_cells(layout.dtype, 300), np.uint8).reshape(-1, layout.cell_bytes).copy()
+    if layout.wide:
+        layout.put_scales(cells, np.arange(300) % 16 * 0x111, layout.take_min(cells))
+        expected = spec_cells.ours(cells.tobytes(), layout.id)
+        assert agree(Ggml(layout), cells.tobytes(), expected, "listed scales")
+        assert expected is not None
+        assert expected[1][0]
 
 
 def test_palette_follows_its_page(each_target: str) -> None:

@@ -14,6 +14,10 @@
 
 namespace pennyweight {
 
+namespace scalar {
+struct Progress;
+}
+
 // One block of floats whose exponents are rANS-coded and whose other bits stand as they are: decoded in one pass.
 struct FloatBlock {
     FloatFormat format;     // BF16, F16 or F32
@@ -53,6 +57,9 @@ struct Kernels {
     // words. At most kMaxInterleave jobs, of one alphabet, larger ones first.
     void (*rans_encode)(RansEncodeJob* jobs, size_t n_jobs);
     bool (*rans_decode)(const RansTable& table, const uint8_t* payload, size_t n_words, uint8_t* out, size_t n);
+
+    // Decodes whole groups of a stream, up to that number of them, or as many as vectors can without a look at where the words end.
+    void (*rans_groups)(const RansTable& table, scalar::Progress& progress, size_t groups, uint8_t* out);
 
     // Patches apart. All blocks have the same format and symbols, larger ones first. `stream`: write around the cache (for outputs that are
     // not read soon).

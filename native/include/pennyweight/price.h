@@ -9,6 +9,8 @@ namespace pennyweight {
 
 // log2 of c >= 1, in 1/256, rounded down between powers of two along a straight line.
 uint32_t log2_256(uint32_t c);
+// In 1/4096, by squaring: the other is off by up to 1/12 bit, good enough to judge noise, not to compare plans.
+uint32_t log2_4096(uint32_t c);
 
 // Sum of c * (log2 of their sum - log2 c) over the counts c, in 1/256 bit. The counts add up to less than 2^32.
 uint64_t price_256(const uint32_t* counts, size_t alphabet);

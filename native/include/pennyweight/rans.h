@@ -45,7 +45,9 @@ inline constexpr size_t kMaxFrequencyBytes = 256;
 size_t frequency_header_bytes(const uint16_t* frequency, uint32_t bits);
 // Returns the end of what it wrote.
 uint8_t* write_frequencies(const uint16_t* frequency, uint32_t bits, uint8_t* dst);
-// False unless exactly n_bytes hold them and the bits left over are 0. Their sum is checked by build_rans_table.
+// Returns where they end, or nullptr if that is not before `end` or the bits left over are not 0. Their sum is checked by build_rans_table.
+const uint8_t* take_frequencies(const uint8_t* src, const uint8_t* end, uint32_t bits, uint16_t* frequency);
+// False unless they take exactly n_bytes.
 bool read_frequencies(const uint8_t* src, size_t n_bytes, uint32_t bits, uint16_t* frequency);
 
 // The inverse of the slots. With p = start[symbol] + rank, the slot is slots[p], and also (p << bits) + segment_offset[i] mod 2^16 for the

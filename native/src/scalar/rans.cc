@@ -171,6 +171,20 @@ bool rans_decode(const RansTable& table, const uint8_t* payload, size_t n_words,
     return finish_symbols(table, nothing_done, words_end, out, n);
 }
 
+bool rans_groups(const RansTable& table, Progress& p, size_t groups, const uint8_t* words_end, uint8_t* out, size_t n) {
+    if (p.words > words_end) return false;
+    if (p.groups_done >= groups) return true;
+    RansDecoder decoder;
+    decoder.start(table, p.x, p.words, words_end);
+    for (; p.groups_done < groups; ++p.groups_done) {
+        const size_t i = p.groups_done * kGroup;
+        if (!decoder.group(out + i, n - i < kGroup ? n - i : kGroup)) return false;
+    }
+    for (uint32_t l = 0; l < kLanes; ++l) p.x[l] = state_of(decoder.x, l);
+    p.words = decoder.words;
+    return true;
+}
+
 bool finish_symbols(const RansTable& table, const Progress& done, const uint8_t* words_end, uint8_t* out, size_t n) {
     if (done.words > words_end) return false;
     if (done.groups_done * kGroup >= n) return stream_ended(done.x, done.words, words_end);

@@ -54,6 +54,8 @@ void pack_words(const uint8_t* src, size_t groups, uint32_t b, uint32_t z, uint8
 void unpack_words(const uint8_t* src, size_t groups, uint32_t b, uint32_t z, uint8_t* dst);
 void rans_encode(RansEncodeJob* jobs, size_t n_jobs);
 bool rans_decode(const RansTable& table, const uint8_t* payload, size_t n_words, uint8_t* out, size_t n);
+// Up to that number of groups of n symbols, the last of which may be short. False if the words run out.
+bool rans_groups(const RansTable& table, Progress& progress, size_t groups, const uint8_t* words_end, uint8_t* out, size_t n);
 // Finishes a stream from the groups that are done; checks its end.
 bool finish_symbols(const RansTable& table, const Progress& done, const uint8_t* words_end, uint8_t* out, size_t n);
 void decode_float(FloatBlock* blocks, size_t n_blocks, bool stream);

@@ -105,16 +105,20 @@ void decode_groups(const RansTable& table, Progress& p, size_t groups, uint8_t* 
     _mm512_storeu_si512(p.x + 16, x1);
 }
 
+inline void rans_groups(const RansTable& table, Progress& p, size_t groups, uint8_t* out) {
+    switch (table.bits) {
+        case 4: decode_groups<4>(table, p, groups, out); break;
+        case 5: decode_groups<5>(table, p, groups, out); break;
+        default: decode_groups<8>(table, p, groups, out);
+    }
+}
+
 inline bool rans_decode(const RansTable& table, const uint8_t* payload, size_t n_words, uint8_t* out, size_t n) {
     if (!scalar::states_valid(payload)) return false;
     Progress p;
     const uint8_t* words_end = payload + kStateBytes + 2 * n_words;
     p.start(payload, payload + kStateBytes, words_end);
-    switch (table.bits) {
-        case 4: decode_groups<4>(table, p, n / kGroup, out); break;
-        case 5: decode_groups<5>(table, p, n / kGroup, out); break;
-        default: decode_groups<8>(table, p, n / kGroup, out);
-    }
+    rans_groups(table, p, n / kGroup, out);
     return scalar::finish_symbols(table, p, words_end, out, n);
 }
 

@@ -23,6 +23,7 @@ const Kernels* avx2_kernels() {
                                        scalar::merge,
                                        avx2::rans_encode,
                                        avx2::rans_decode,
+                                       avx2::rans_groups,
                                        avx2::decode_float,
                                        avx2::scales_decode,
                                        avx2::scales_symbols,

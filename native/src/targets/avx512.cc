@@ -21,6 +21,7 @@ const Kernels* avx512_kernels() {
                                        scalar::merge,
                                        avx512::rans_encode,
                                        avx512::rans_decode,
+                                       avx512::rans_groups,
                                        avx512::decode_float,
                                        avx512::scales_decode,
                                        avx512::scales_symbols,

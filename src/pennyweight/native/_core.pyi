@@ -71,6 +71,33 @@ def rans_price(symbols: Buffer, bits: int) -> int | None:
 def rans_decode(frequencies: bytes, payload: Buffer, bits: int, out: Buffer) -> bool:
     """bits: 4, 5 or 8."""
 
+def piecewise_encode(symbols: Buffer, bits: int) -> tuple[list[int], bytes, U8] | None:
+    """(groups of each piece; frequencies as in the header; states and words), or None where piecewise.md declines."""
+
+def piecewise_decode(groups: Sequence[int], frequencies: bytes, payload: Buffer, bits: int, out: Buffer) -> bool:
+    """groups must add up to those of out."""
+
+Planes = Sequence[tuple[int, int, int, int]]
+"""Where in a cell, bytes, bits of a number, bytes of a run; those of a number's low bits come first."""
+
+def take_planes(cells: Buffer, cell_bytes: int, planes: Planes) -> U8:
+    """The numbers of all cells."""
+
+def put_planes(numbers: Buffer, cell_bytes: int, planes: Planes, cells: Buffer) -> None:
+    """The inverse; bytes of the cells that are of no plane stay."""
+
+def sort_quants(quants: Buffer, group: int, classes: Buffer, extremes: Sequence[Sequence[int]]) -> tuple[U8, U8]:
+    """(first extremes, for each set of them one of every group; quants left, sorted) of groups with these classes, below 16."""
+
+def unsort_quants(
+    left: Buffer, first: Buffer, group: int, classes: Buffer, extremes: Sequence[Sequence[int]], out: Buffer
+) -> bool: ...
+def sort_by_class(values: Buffer, classes: Buffer) -> U8:
+    """The values of class 0 in their order, then those of class 1, and so on to 255."""
+
+def unsort_by_class(sorted: Buffer, classes: Buffer, out: Buffer) -> None:
+    """The inverse."""
+
 def huffman_encode(src: Buffer) -> tuple[bytes, tuple[int, int, int, int], U8] | None:
     """(lengths of codes, 256 bytes; bytes of the four streams; the streams), or None with fewer than two distinct bytes."""
 
