@@ -6,6 +6,7 @@ import io
 import struct
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +16,14 @@ from hypothesis import strategies as st
 import pennyweight
 from pennyweight.pipeline.files import Reader
 from pennyweight.pipeline.sources import Gap, SourceMap, TensorRange, find_source
+from pennyweight.testing.gguf import gguf_array as array
+from pennyweight.testing.gguf import gguf_file, gguf_header, quantised_cells
+from pennyweight.testing.gguf import gguf_info as info
+from pennyweight.testing.gguf import gguf_pair as pair
+from pennyweight.testing.gguf import gguf_string as string
 from pennyweight.types import DType
 
-F32, F16, Q4_0, Q4_1, Q8_0, I8, BF16 = 0, 1, 2, 3, 8, 24, 30
+F32, F16, Q4_0, Q8_0 = 0, 1, 2, 8
 U8_VALUE, U32_VALUE, BOOL_VALUE, STRING_VALUE, ARRAY_VALUE, U64_VALUE = 0, 4, 7, 8, 9, 10
 IDS = {
     0: DType.F32, 1: DType.F16, 2: DType.Q4_0, 3: DType.Q4_1, 6: DType.Q5_0, 7: DType.Q5_1, 8: DType.Q8_0,
@@ -27,30 +33,17 @@ IDS = {
 }  # fmt: skip
 
 
-def string(text: str | bytes) -> bytes:
-    raw = text.encode() if isinstance(text, str) else text
-    return struct.pack("<Q", len(raw)) + raw
-
-
-def pair(key: str, kind: int, value: bytes) -> bytes:
-    return string(key) + struct.pack("<I", kind) + value
-
-
-def array(kind: int, n: int, items: bytes) -> bytes:
-    return struct.pack("<IQ", kind, n) + items
-
-
-def info(name: str | bytes, dims: Sequence[int], kind: int, offset: int) -> bytes:
-    return string(name) + struct.pack(f"<I{len(dims)}QIQ", len(dims), *dims, kind, offset)
-
-
 PAIRS = [
     pair("general.architecture", STRING_VALUE, string("llama")),
     pair("general.file_type", U32_VALUE, struct.pack("<I", 3)),
     pair("a.bool", BOOL_VALUE, b"\1"),
     pair("tokens", ARRAY_VALUE, array(STRING_VALUE, 3, string("a") + string("") + string("größe"))),
     pair("scores", ARRAY_VALUE, array(U32_VALUE, 2, bytes(8))),
-    pair("more", ARRAY_VALUE, array(ARRAY_VALUE, 2, array(U8_VALUE, 3, b"abc") + array(STRING_VALUE, 1, string("d")))),
+    pair(
+        "more",
+        ARRAY_VALUE,
+        array(ARRAY_VALUE, 2, array(U8_VALUE, 3, b"abc") + array(STRING_VALUE, 1, string("d"))),
+    ),
 ]
 
 
@@ -62,13 +55,15 @@ def file(
     alignment: int = 32,
     counts: tuple[int, int] | None = None,
 ) -> bytes:
-    n_infos, n_pairs = counts or (len(infos), len(pairs))
-    header = b"GGUF" + struct.pack("<IQQ", version, n_infos, n_pairs) + b"".join(pairs) + b"".join(infos)
-    return header + bytes(-len(header) % alignment) + data
+    return gguf_header(infos, pairs, version=version, alignment=alignment, counts=counts) + data
 
 
 RAW = np.random.default_rng(0).bytes(256)
-INFOS = [info("a.weight", [32, 2], Q4_0, 0), info("b.bias", [5], F32, 64), info("c", [32, 1, 3], Q8_0, 96)]
+INFOS = [
+    info("a.weight", [32, 2], Q4_0, 0),
+    info("b.bias", [5], F32, 64),
+    info("c", [32, 1, 3], Q8_0, 96),
+]
 HONEST = file(INFOS, RAW)
 
 
@@ -224,3 +219,29 @@ def test_the_largest_header_is_read_in_bounded_time() -> None:
     begun = time.process_time()
     assert read(data).name == "opaque"
     assert time.process_time() - begun < 5
+
+
+def test_the_library_reads_what_was_restored(tmp_path: Path) -> None:
+    gguf = pytest.importorskip("gguf")
+    rng = np.random.default_rng(5)
+    tensors = {
+        f"t.{dtype.label}": (dtype, (3, 2, dtype.weights), quantised_cells(dtype, 6, seed=kind))
+        if dtype.weights > 1
+        else (dtype, (3, 2, 4), rng.bytes(24 * dtype.bits // 8))
+        for kind, dtype in IDS.items()
+    }
+    source, packed, restored = (tmp_path / name for name in ("a.gguf", "a.pwt", "b.gguf"))
+    source.write_bytes(gguf_file(tensors, alignment=64))
+    pennyweight.compress(source, packed)
+    pennyweight.restore(packed, restored)
+    reader = gguf.GGUFReader(restored)
+    assert [tensor.name for tensor in reader.tensors] == [*tensors]
+    assert reader.get_field("tokenizer.ggml.tokens").contents() == ["<s>", "", "größe"]
+    with pennyweight.open(packed) as checkpoint:
+        for tensor in reader.tensors:
+            dtype, shape, raw = tensors[tensor.name]
+            assert (tensor.tensor_type.name, tensor.shape.tolist()) == (dtype.label, [*reversed(shape)])
+            assert tensor.data.tobytes() == raw
+            assert (checkpoint[tensor.name].shape, checkpoint[tensor.name].numpy().tobytes()) == (shape, raw)
+            if dtype.weights > 1:
+                assert gguf.dequantize(tensor.data, tensor.tensor_type).shape == shape

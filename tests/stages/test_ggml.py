@@ -175,3 +175,35 @@ def test_piecewise_headers_that_lie(header: bytes) -> None:
         Piecewise.from_header(header, 300)
     with pytest.raises(CorruptError):
         Piecewise.from_header(b"\x04\0\1", 0)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "zero"),
+    [
+        *((DType.Q4_0, 8), (DType.Q5_0, 16), (DType.Q8_0, 128), (DType.Q3_K, 4), (DType.Q6_K, 32)),
+        *((dtype, 0) for dtype in (DType.Q4_1, DType.Q5_1, DType.Q2_K, DType.Q4_K, DType.Q5_K)),
+    ],
+)
+def test_weights_made_of_the_fields_are_those_of_the_library(dtype: DType, zero: int) -> None:
+    """So that a field is what it is taken for, not just bits that come back."""
+    gguf = pytest.importorskip("gguf")
+    layout = OF_DTYPE[dtype]
+    cells = stream(quantised_cells(dtype, 20)).reshape(-1, layout.cell_bytes)
+    quants = layout.take_quants(cells)
+    if layout.pairs:
+        quants = np.stack((quants & (1 << layout.weight_bits) - 1, quants >> layout.weight_bits), axis=1).reshape(-1)
+    q = quants.reshape(20, layout.n_groups, -1).astype(np.float64) - zero
+    d, m = (
+        words.astype("<u2").view("<f2").astype(np.float64)
+        for words in (layout.take_scale(cells), layout.take_min(cells))
+    )
+    sub_scales, sub_mins = layout.take_subs(cells)
+    scale = np.repeat(d[:, None], layout.n_groups, axis=1)
+    if sub_scales.size:
+        signed = sub_scales.view(np.int8) if layout.signed else sub_scales.astype(np.float64) - layout.middle
+        scale = scale * signed
+    least = np.zeros_like(scale)
+    if m.size:
+        least = -m[:, None] * sub_mins if sub_mins.size else m[:, None]
+    expected = gguf.dequantize(cells, gguf.GGMLQuantizationType[dtype.label]).reshape(20, layout.n_groups, -1)
+    assert np.allclose(q * scale[..., None] + least[..., None], expected, rtol=1e-4, atol=1e-6)
