@@ -10,7 +10,8 @@ from pennyweight.pipeline.files import Reader
 MAX_TABLES: Final = 1_000_000
 """Of a file, vectors of them counted before they are read; some ten seconds."""
 
-_N_FIELDS: Final = 8
+_N_FIELDS: Final = 5
+_U32: Final = struct.Struct("<I").unpack_from
 _BEHIND, _AT_ONCE = 1024, 4096
 """What a table points to lies behind it, its list of fields often before it."""
 
@@ -30,20 +31,22 @@ class Flatbuffer:
 
     def number(self, at: int, n_bytes: int) -> int:
         """An unsigned one."""
-        if not at:
-            return 0
+        return int.from_bytes(self._read(at, n_bytes), "little") if at else 0
+
+    def u32(self, at: int) -> int:
+        """An unsigned one of 32 bits."""
         i = at - self._begin
-        if i < 0 or i + n_bytes > len(self._held):
-            return int.from_bytes(self._read(at, n_bytes), "little")
-        return int.from_bytes(self._held[i : i + n_bytes], "little")
+        if i < 0 or i + 4 > len(self._held):
+            return int.from_bytes(self._read(at, 4), "little")
+        return int(_U32(self._held, i)[0])
 
     def root(self) -> int:
         """The outermost table."""
-        return int.from_bytes(self._read(0, 4), "little")
+        return self.u32(0)
 
     def fields(self, table: int) -> tuple[int, ...]:
-        """Where the first eight fields of a table are; 0 for one that is not there, and has its default."""
-        distance = self.number(table, 4)
+        """Where the first five fields of a table are; 0 for one that is not there, and has its default."""
+        distance = self.u32(table)
         # Signed; most often the list of fields stands before the table. Many tables share one
         place = table - (distance - (1 << 32) if distance >> 31 else distance)
         offsets = self._fields.get(place)
@@ -59,8 +62,8 @@ class Flatbuffer:
         """Where the elements of the vector begin that the field points to, and their number."""
         if not field:
             return 0, 0
-        at = field + self.number(field, 4)
-        n = self.number(at, 4)
+        at = field + self.u32(field)
+        n = self.u32(at)
         if at + 4 + n * element_bytes > self._file.size:
             raise BadTable("a vector goes on behind the file")
         return at + 4, n

@@ -18,7 +18,7 @@ Field = tuple[int, int, int, int]
 are many."""
 
 _FIXED: Final = {1: 8, 5: 4}
-_AT_ONCE: Final = 16_384
+_AT_ONCE: Final = 16384
 _MAX_VARINT: Final = 10
 
 
@@ -42,9 +42,16 @@ class Messages:
             if self._left < 0:
                 raise BadWire("too many fields")
             held, i = self._held, at - self._begin
-            # Most keys and lengths are of one byte each
-            if 0 <= i < len(held) - 1 and (key := held[i]) < 0x80 and (value := held[i + 1]) < 0x80 and not key & 5:
+            # Most keys are of one byte, and most lengths of one or two
+            if 0 <= i < len(held) - 2 and (key := held[i]) < 0x80 and not key & 5:
+                value = held[i + 1]
                 at += 2
+                if value > 0x7F:
+                    if held[i + 2] < 0x80:
+                        value += (held[i + 2] << 7) - 0x80
+                        at += 1
+                    else:
+                        value, at = self._varint(at - 1)
             else:
                 key, at = self._varint(at)
                 value, at = (_FIXED[key & 7], at) if key & 7 in _FIXED else self._varint(at)

@@ -63,7 +63,7 @@ def _tensors(flatbuffer: Flatbuffer) -> dict[int, TensorRange]:
     for subgraph in flatbuffer.tables(model[_SUBGRAPHS]):
         for tensor in flatbuffer.tables(flatbuffer.fields(subgraph)[_TENSORS]):
             fields = flatbuffer.fields(tensor)
-            index = flatbuffer.number(fields[_BUFFER], 4)
+            index = flatbuffer.u32(fields[_BUFFER]) if fields[_BUFFER] else 0
             start, n_bytes = buffers[index] if index < len(buffers) else (0, 0)
             if not n_bytes or start in found:
                 continue
@@ -84,7 +84,6 @@ def _tensors(flatbuffer: Flatbuffer) -> dict[int, TensorRange]:
 def _data(flatbuffer: Flatbuffer, buffer: int) -> tuple[int, int]:
     """Where the bytes of a buffer begin, and their number: 0 if it is empty. Those of large models lie behind."""
     fields = flatbuffer.fields(buffer)
-    offset = flatbuffer.number(fields[_OFFSET], 8)
-    if offset > 1:  # 1 marks a file that was not finished
+    if (offset := flatbuffer.number(fields[_OFFSET], 8)) > 1:  # 1 marks a file that was not finished
         return offset, flatbuffer.number(fields[_SIZE], 8)
     return flatbuffer.vector(fields[_DATA], 1)
