@@ -20,15 +20,17 @@ _PUT: Final = rb"(?:q.|r.{4})?"
 _INT: Final = rb"(?:K.|M.{2}|J.{4})"
 _SIZES: Final = rb"(?:%(int)b\x85|(?:%(int)b){2}\x86|(?:%(int)b){3}\x87|\((?:%(int)b){0,9}t|\))" % {b"int": _INT}
 
+# Of a device with a number, each tensor has a string of its own
+_DEVICE: Final = rb"(?:%b|X(?:\x06\0\0\0cuda:[0-9]|\x07\0\0\0cuda:[0-9]{2})%b)" % (_GET, _PUT)
+
 _ARGUMENTS: Final = re.compile(
-    # ("storage", class, key, device, n), and where the tensor begins in it
-    rb"\(\((%(get)b)(%(get)b)X(.)\0\0\0([0-9]{1,20})(%(put)b)%(get)b(%(int)b)t%(put)bQ(%(int)b)"
+    # ("storage", class, key, device, n), in legacy files with None; where the tensor begins in it
+    rb"\(\((%(get)b)(%(get)b)X(.)\0\0\0([0-9]{1,20})(%(put)b)%(device)b(%(int)b)N?t%(put)bQ(%(int)b)"
     # shape, strides, requires_grad, hooks
     rb"(%(sizes)b)%(put)b(%(sizes)b)%(put)b[\x88\x89]%(get)b\)R%(put)bt%(put)bR(%(put)b)"
-    % {b"get": _GET, b"put": _PUT, b"int": _INT, b"sizes": _SIZES},
+    % {b"get": _GET, b"put": _PUT, b"int": _INT, b"sizes": _SIZES, b"device": _DEVICE},
     re.DOTALL,
 )
-
 
 _U32: Final = struct.Struct("<xI").unpack
 
@@ -53,7 +55,7 @@ class Shortcut:
             numbers = known[first], known[shape], known[strides]
             n_elements = known[n]
         except KeyError:
-            known.update((opcodes, self._read(opcodes)) for opcodes in (first, shape, strides, n))
+            known.update((new, self._read(new)) for new in {first, shape, strides, n} - known.keys())
             return self.take(at, function)
         what = memo[what[1] if len(what) == 2 else _U32(what)[0]]
         kind = memo[kind[1] if len(kind) == 2 else _U32(kind)[0]]
