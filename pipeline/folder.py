@@ -20,6 +20,7 @@ from pennyweight.pipeline.restore import restore_file
 from pennyweight.pipeline.sources import is_recognised
 from pennyweight.pipeline.targets import SUFFIX
 from pennyweight.pipeline.tree import AtomicFolder, walk
+from pennyweight.pipeline.twins import Twins, counted_once
 from pennyweight.pipeline.verify import DIFFERS, Level, Verified, first_difference, verify_file
 from pennyweight.pipeline.window import Buffers
 
@@ -51,16 +52,23 @@ class FolderVerified(NamedTuple):
 def compress_folder(
     src: Path, dst: Path, preset: Preset, *, threads: int, force: bool, sha256: bool, progress: Progress | None
 ) -> FolderResult:
-    """Make `dst`, whole or not at all. InputError if `src` holds no weights, or what could not be restored."""
+    """Make `dst`, whole or not at all; equal files share a container.
+
+    InputError if `src` holds no weights, or what could not be restored.
+    """
     tree = walk(src)
     result = FolderResult([], 0, 0)
     with AtomicFolder(dst, source=src, force=force) as out:
         out.make(tree.folders)
+        twins = Twins(src, out.path)
         for name in tree.files:
             with Reader(src / name) as file:
                 if _is_weights(name, file):
-                    target = out.path / (name + SUFFIX)
-                    done = compress_file(file, target, preset, threads=threads, sha256=sha256, progress=progress)
+                    done = twins.link(name, file, threads=threads, progress=progress)
+                    if done is None:
+                        target = out.path / (name + SUFFIX)
+                        done = compress_file(file, target, preset, threads=threads, sha256=sha256, progress=progress)
+                        twins.add(name, done)
                     result.containers.append(done)
                 else:
                     result = _carried(result, file, out.path / name, progress)
@@ -77,11 +85,13 @@ def restore_folder(src: Path, dst: Path, *, threads: int, force: bool, progress:
     result = FolderResult([], 0, 0)
     with AtomicFolder(dst, source=src, force=force) as out:
         out.make(tree.folders)
+        counted: set[tuple[int, int]] = set()
         for name in tree.files:
             target = out.path / targets[name]
             with Reader(src / name) as file:
                 if name.endswith(SUFFIX):
-                    result.containers.append(restore_file(file, target, threads=threads, progress=progress))
+                    done = restore_file(file, target, threads=threads, progress=progress)
+                    result.containers.append(counted_once(done, src / name, counted))
                 else:
                     result = _carried(result, file, target, progress)
         out.commit()

@@ -20,6 +20,11 @@ def tree(root: Path) -> dict[str, bytes | None]:
     return {str(path.relative_to(root)): None if path.is_dir() else path.read_bytes() for path in root.rglob("*")}
 
 
+def disk_bytes(root: Path) -> int:
+    """Of all files, each once whatever names it has."""
+    return sum({path.stat().st_ino: path.stat().st_size for path in root.rglob("*") if path.is_file()}.values())
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """A model as it lies on disk."""
@@ -62,7 +67,7 @@ def test_round_trip(repository: Path, tmp_path: Path) -> None:
     }
     n_bytes = sum(len(data) for data in before.values() if data is not None)
     assert (report.n_files, report.n_tensors, report.n_bytes, sum(done)) == (10, 54, n_bytes, n_bytes)
-    assert report.stored_bytes == sum(len(data) for data in tree(packed).values() if data is not None)
+    assert report.stored_bytes == disk_bytes(packed)
     assert report.sha256 is None
     assert tree(repository) == before
 
@@ -233,3 +238,56 @@ def test_verify_against_finds_what_is_missing_extra_and_different(repository: Pa
     }
     with pytest.raises(UsageError, match="folder"):
         pennyweight.verify(packed, against=repository / "old.bin")
+
+
+@pytest.fixture
+def twins(tmp_path: Path) -> Path:
+    """Two equal files of weights, one of their size that is not equal, and two equal files of no weights."""
+    root = tmp_path / "model"
+    (root / "sub").mkdir(parents=True)
+    (root / "a.safetensors").write_bytes(samples.small())
+    (root / "sub" / "z.safetensors").write_bytes(samples.small())
+    (root / "b.bin").write_bytes(samples.small()[:-1] + b"!")
+    (root / "config.json").write_text("{}")
+    (root / "sub" / "config.json").write_text("{}")
+    return root
+
+
+def test_equal_files_share_a_container(twins: Path, tmp_path: Path) -> None:
+    done: list[int] = []
+    report = pennyweight.compress(twins, progress=done.append)
+    packed, back = tmp_path / "model.pwt", tmp_path / "back"
+    assert os.path.samefile(packed / "a.safetensors.pwt", packed / "sub" / "z.safetensors.pwt")
+    assert not os.path.samefile(packed / "a.safetensors.pwt", packed / "b.bin.pwt")
+    assert not os.path.samefile(packed / "config.json", packed / "sub" / "config.json")
+    assert report.stored_bytes == disk_bytes(packed)
+    assert sum(done) == report.n_bytes
+    assert pennyweight.verify(packed, against=twins).ok
+    pennyweight.restore(packed, back)
+    assert tree(back) == tree(twins)
+    assert not os.path.samefile(back / "a.safetensors", back / "sub" / "z.safetensors")
+
+
+def test_without_hard_links_equal_files_have_equal_containers(
+    twins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    pennyweight.compress(twins)
+    packed = tree(tmp_path / "model.pwt")
+    assert packed["a.safetensors.pwt"] == packed["sub/z.safetensors.pwt"]
+    assert not os.path.samefile(
+        *(tmp_path / "model.pwt" / name for name in ("a.safetensors.pwt", "sub/z.safetensors.pwt"))
+    )
+
+
+def test_a_container_is_shared_only_if_it_decodes_to_the_file(
+    twins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if the first file had been written over while the second was being looked at
+    monkeypatch.setattr("pennyweight.pipeline.twins.first_difference", lambda *_: None)
+    pennyweight.compress(twins)
+    pennyweight.restore(tmp_path / "model.pwt", tmp_path / "back")
+    assert tree(tmp_path / "back") == tree(twins)
