@@ -20,7 +20,8 @@ from pennyweight.pipeline.files import Reader
 from pennyweight.pipeline.grouping import Member
 from pennyweight.pipeline.policy import load_preset
 from pennyweight.pipeline.sources import TensorRange
-from pennyweight.pipeline.training import TRAINED, train
+from pennyweight.pipeline.training import train
+from pennyweight.pipeline.views import TRAINED
 from pennyweight.types import DType
 
 Buffer = NDArray[np.uint8]
@@ -77,7 +78,7 @@ class BlockCase:
         self._default = native.target()
         native.set_target(self.target)
         preset = load_preset(self._preset)
-        self._plans = preset.resolve()
+        self._plans, self._block_bytes = preset.resolve(), preset.block_bytes
         plans = self._plans[self._tensors.dtype]
         self._learns = any(isinstance(stage, TRAINED) for plan in plans for stage in plan.stages)
         self._blocks = BlockTable.of([t.n_bytes for t in self._tensors.segments], preset.block_bytes)
@@ -90,7 +91,7 @@ class BlockCase:
     def encode(self) -> list[list[int]]:
         """Frames of all tasks, back to back."""
         t, blocks, at = self._tensors, self._blocks, 0
-        training = train(t.reader, t.segments, self._plans) if self._learns else None
+        training = train(t.reader, t.segments, self._plans, self._block_bytes) if self._learns else None
         self._side = list(training.side) if training else []
         lengths: list[list[int]] = []
         for task in self._tasks:

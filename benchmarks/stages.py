@@ -165,7 +165,7 @@ def _on_keys(stage: str, bits: int) -> Work:
     tensor = _largest(BF16, "BF16")
     segment = TensorRange(len(tensor.data), tensor.name, DType.BF16, tensor.shape)
     plans: Plans = {DType.BF16: (parse(f"floatfields[bits={bits}](exponent: {stage})", DType.BF16),)}
-    training = train(Reader(io.BytesIO(tensor.data)), [segment], plans)
+    training = train(Reader(io.BytesIO(tensor.data)), [segment], plans, BLOCK_BYTES)
     above = _on_floats("floatfields", DType.BF16, BF16, bits=bits)
     places = range(0, len(tensor.data), BLOCK_BYTES)
     stages = [

@@ -10,9 +10,11 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pennyweight.pipeline.container.limits import MAX_BLOCK_BYTES
+
 TASK_BYTES: Final = 2 << 20
-"""Raw bytes of a task at most: above the largest block (1.5 x 512 KiB), small enough for the caches, and so large that
-Python's share of the time is small."""
+"""Raw bytes of a task at most, unless a single block has more: small enough for the caches, and so large that Python's
+share of the time is small."""
 
 MAX_TASK_BLOCKS: Final = 512
 """Keeps tasks of many tiny tensors among large ones short."""
@@ -20,7 +22,10 @@ MAX_TASK_BLOCKS: Final = 512
 MAX_RUN: Final = 1024
 """Small segments in a block."""
 
-BUFFER_BYTES: Final = TASK_BYTES + 2 * MAX_TASK_BLOCKS
+MAX_RUN_BYTES: Final = 524_288
+"""Of them together, where blocks may be larger: whoever wants one of them decodes all."""
+
+BUFFER_BYTES: Final = MAX_BLOCK_BYTES + MAX_BLOCK_BYTES // 2 + 2 * MAX_TASK_BLOCKS
 """Enough for a task, and for its frames if all are stored."""
 
 Ints = NDArray[np.int64]
@@ -87,7 +92,7 @@ class BlockTable:
         return found
 
     def tasks(self, first: int = 0, last: int | None = None) -> Iterator[Task]:
-        """Runs of consecutive blocks, of at most TASK_BYTES and MAX_TASK_BLOCKS each, that cover [first, last)."""
+        """Runs of consecutive blocks that cover [first, last), of at most TASK_BYTES and MAX_TASK_BLOCKS, or of one."""
         end = len(self) if last is None else last
         while first < end:
             start = int(self.offsets[first])
@@ -104,9 +109,9 @@ def count_blocks(segment_bytes: Sequence[int], block_bytes: int, cell_bytes: Seq
     return int(counts.sum())
 
 
-def block_sizes(n_bytes: int, block_bytes: int) -> list[int]:
+def block_sizes(n_bytes: int, block_bytes: int, cell_bytes: int = 1) -> list[int]:
     """Raw bytes of each block of one segment of `n_bytes` that stands alone."""
-    sizes: list[int] = BlockTable.of([n_bytes], block_bytes).sizes.tolist()
+    sizes: list[int] = BlockTable.of([n_bytes], block_bytes, cell_bytes).sizes.tolist()
     return sizes
 
 
@@ -120,23 +125,24 @@ def _cut(n_bytes: Ints, block_bytes: int, cut_bytes: Ints) -> tuple[Ints, Ints]:
     whole, rest = n_bytes // cut_bytes, n_bytes % cut_bytes
     own = (rest > 0) & ((2 * rest >= cut_bytes) | (whole == 0))
     counts, last = whole + own, np.where(own, rest, cut_bytes + rest)
-    small = (n_bytes > 0) & (n_bytes <= block_bytes // 4)
+    run_bytes = min(block_bytes, MAX_RUN_BYTES)
+    small = (n_bytes > 0) & (n_bytes <= run_bytes // 4)
     if small.any():
-        firsts, sums = _runs(n_bytes, small, block_bytes)
+        firsts, sums = _runs(n_bytes, small, run_bytes)
         counts[small] = 0
         counts[firsts] = 1
         last[firsts] = sums
     return counts, last
 
 
-def _runs(n_bytes: Ints, small: NDArray[np.bool_], block_bytes: int) -> tuple[Ints, Ints]:
+def _runs(n_bytes: Ints, small: NDArray[np.bool_], run_bytes: int) -> tuple[Ints, Ints]:
     """The runs of small segments: the number of the first segment of each, and their bytes."""
     numbers = np.flatnonzero(small)
     offsets = _starts(n_bytes[numbers])
     large_before = np.cumsum((n_bytes > 0) & ~small)[numbers]
     stretches = np.append(np.flatnonzero(np.diff(large_before)) + 1, len(numbers))  # where each ends
     # For each small segment, as if a run began with it, where that run would end.
-    ends = np.searchsorted(offsets, offsets[:-1] + block_bytes, side="right") - 1
+    ends = np.searchsorted(offsets, offsets[:-1] + run_bytes, side="right") - 1
     np.minimum(ends, np.arange(MAX_RUN, len(numbers) + MAX_RUN), out=ends)
     np.minimum(ends, np.repeat(stretches, np.diff(stretches, prepend=0)), out=ends)
     firsts, at, jumps = array("q"), 0, ends.data

@@ -16,7 +16,7 @@ import numpy as np
 import xxhash
 
 from pennyweight.errors import InputError, LossyError
-from pennyweight.pipeline.blocks import BlockTable, Task, count_blocks
+from pennyweight.pipeline.blocks import MAX_RUN_BYTES, BlockTable, Task, block_sizes, count_blocks
 from pennyweight.pipeline.container import limits
 from pennyweight.pipeline.container.index import ENTRY_BYTES, GapRecord, Index, Record, TensorRecord
 from pennyweight.pipeline.container.writer import ContainerWriter
@@ -30,7 +30,8 @@ from pennyweight.pipeline.plan import Plan, parse
 from pennyweight.pipeline.policy import Plans, Preset, plan_texts
 from pennyweight.pipeline.report import Converted
 from pennyweight.pipeline.sources import Segment, SourceMap, TensorRange, find_source, opaque
-from pennyweight.pipeline.training import TRAINED, Training, train
+from pennyweight.pipeline.training import Training, train
+from pennyweight.pipeline.views import TRAINED
 from pennyweight.pipeline.window import Buffers, FollowUps, Stream, in_order, tasks_ahead, worker_pool
 from pennyweight.stages.protocol import Side
 from pennyweight.types import Fidelity
@@ -83,7 +84,7 @@ def compress_file(
         index = Index(
             encoder=f"pennyweight {version('pennyweight')}",
             preset=preset.name,
-            plans={label: tuple(texts) for label, texts in plan_texts(plans, kinds).items()},
+            plans={label: tuple(texts) for label, texts in plan_texts(encoding.plans, kinds).items()},
             fidelity="lossless",
             source=found.name,
             n_bytes=src.size,
@@ -138,8 +139,10 @@ class _Encoding:
         if any(isinstance(stage, TRAINED) for plan in used for stage in plan.stages):
             with worker_pool(threads) as pool:
                 ordered = partial(in_order, pool, depth=tasks_ahead(threads))
-                self._training = train(src, segments, plans, map=ordered)
+                self._training = train(src, segments, plans, block_bytes, map=ordered)
         self.side: Side = self._training.side if self._training else ()
+        self.plans = self._training.tried if self._training else plans
+        self._block_bytes = block_bytes
         sizes, cells = [segment.n_bytes for segment in segments], list(map(_cell_bytes, segments))
         self._blocks = BlockTable.of(sizes, block_bytes, cells)
         self._digests = SegmentDigests([(segment.n_bytes, isinstance(segment, TensorRange)) for segment in segments])
@@ -181,6 +184,8 @@ class _Encoding:
         self._src.pread_into(task.offset, raw.data)
         contents = [self._members(block) for block in range(task.first, task.last)]
         lengths = encode_blocks(raw, contents, encoded, self.side)
+        if self._block_bytes > MAX_RUN_BYTES:
+            lengths = self._shortened(task, raw, encoded, lengths)
         ends = accumulate(lengths)
         digests = [xxhash.xxh3_64_intdigest(encoded[end - n : end].data) for end, n in zip(ends, lengths, strict=True)]
         return _Piece(task, memory, encoded, lengths, digests)
@@ -191,6 +196,30 @@ class _Encoding:
             first = int(self._blocks.offsets[block] - self._blocks.starts[segments[0]])
             return [Member(int(self._blocks.sizes[block]), self._plans_at(segments[0], first))]
         return list(map(self._member, segments))
+
+    def _shortened(self, task: Task, raw: Stream, encoded: Stream, lengths: list[int]) -> list[int]:
+        """Lengths of the task's frames after each that is shorter in pieces was put in the place of the other."""
+        shorter, read, written = list[int](), 0, 0
+        for block, length in zip(range(task.first, task.last), lengths, strict=True):
+            frame = encoded[read : read + length]
+            if pieces := self._pieces(block):
+                at, size = int(self._blocks.offsets[block]) - task.offset, int(self._blocks.sizes[block])
+                other = np.empty(max_frames_bytes([size]), dtype=np.uint8)
+                (n,) = encode_blocks(raw[at : at + size], [pieces], other, self.side)
+                frame = other[:n] if n < length else frame
+            encoded[written : written + frame.size] = frame
+            shorter.append(frame.size)
+            read, written = read + length, written + frame.size
+        return shorter
+
+    def _pieces(self, block: int) -> list[Member]:
+        """Of a block as large as only predictions need it: what has none is often smaller in pieces. Else nothing."""
+        size, segment = int(self._blocks.sizes[block]), int(self._blocks.segments[block])
+        if size <= MAX_RUN_BYTES or (self._training is not None and self._training.predicts(segment)):
+            return []
+        sizes = block_sizes(size, MAX_RUN_BYTES, _cell_bytes(self._segments[segment]))
+        begins = accumulate(sizes[:-1], initial=int(self._blocks.offsets[block] - self._blocks.starts[segment]))
+        return [Member(n, self._plans_at(segment, at)) for n, at in zip(sizes, begins, strict=True)]
 
     def _member(self, number: int) -> Member:
         """A whole segment, in a block with others. What was learned of it is of use only where it is not mixed."""

@@ -87,9 +87,9 @@ class _Nests:
         used: Counter[str] = Counter()
         for block in range(*blocks.holding(segment)):
             node = self._node(block)
-            if isinstance(node.decoder, GroupDecoder):
-                part = node.decoder.part_at(int(blocks.starts[segment] - blocks.offsets[block]))
-                used[f"group: {node.parts[part]}"] += 1
+            begin = int(blocks.starts[segment] - blocks.offsets[block])
+            if isinstance(node.decoder, GroupDecoder) and len(blocks.segments_in(block)) > 1:
+                used[f"group: {node.parts[node.decoder.part_at(begin)]}"] += 1
             else:
                 used[str(node)] += 1
         return used

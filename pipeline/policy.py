@@ -33,7 +33,7 @@ class Preset(BaseModel):
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
     description: str
-    block_bytes: Annotated[int, Field(ge=1024, le=524288, multiple_of=256)]
+    block_bytes: Annotated[int, Field(ge=1024, le=2097152, multiple_of=256)]
     plans: dict[str, list[str]]
 
     def resolve(self) -> Plans:

@@ -1,19 +1,16 @@
-"""Lessons for `linear_predictor`: for each tensor no predictor, one of its own, or one that it shares.
+"""A tensor's lesson for `linear_predictor`: no predictor, one of its own, or one that it is given.
 
 A tensor with many rows is worth its own coefficients; kernels of a convolution are predicted by one small triangle that
-all input channels share; the matrices that read one and the same stream of a model, layer after layer, share their
-predictor, fitted to all of them together. Those to which it is no use are fitted once more, among themselves. Costs are
-counted on the sample with the contexts of the stage, coefficients included. Sums are exact, and the fit keeps to a
-fixed order of operations: every machine and every number of threads learns the same.
+all input channels share. What several tensors share, `sharing` finds. Costs are counted on the sample with the contexts
+of the stage, coefficients included. Sums are exact, and the fit keeps to a fixed order of operations: every machine and
+every number of threads learns the same.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Final, NamedTuple
+from math import prod
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,21 +25,20 @@ from pennyweight.stages.entropy.linear_predictor import (
     MANTISSA_BITS,
     MAX_BAND,
     MAX_ROW,
+    triangle_bytes,
 )
 from pennyweight.stages.matrix import Geometry
 from pennyweight.stages.protocol import Stream
 
-Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
-
+FIT_ROWS: Final = 28  # to a key of a band: more teach little
 _UNSIGNED: Final = 0x7FFF
-_OWN_ROWS: Final = 16  # to a key of a band: fewer would cost more coefficients than they gain
-_FIT_ROWS: Final = 28  # more teach little
+_OWN_ROWS: Final = 16  # fewer would cost more coefficients than they gain
 _MAX_KERNEL: Final = 600
 _KERNEL_VECTORS: Final = 8
-_MIN_SHARED: Final = 32
-_SHARED_ROUNDS: Final = 4
-_OWN_SHRINK, _KERNEL_SHRINK, _SHARED_SHRINK = 328, 131, 655  # in 1/65536: 0.005, 0.002, 0.01
+_MIN_BAND: Final = 32
+_OWN_SHRINK, _KERNEL_SHRINK = 328, 131  # in 1/65536: 0.005, 0.002
 _CHUNK_KEYS: Final = 1 << 21
+_NOTHING: Final[Stream] = np.empty(0, np.uint8)
 
 
 class Band(NamedTuple):
@@ -55,10 +51,10 @@ class Band(NamedTuple):
 
 @dataclass(frozen=True)
 class Prediction:
-    """A lesson. counts: (96, 128). triangles: empty without a predictor.
+    """A lesson. counts: (96, 128). triangles: empty without a predictor. turn: as in its Job.
 
     cost, cost_without: of the sample, in 1 / ONE bit, with this stage and if keys were coded by their own frequencies;
-    coefficients are in it unless they are shared.
+    coefficients are in it unless they are shared. signs: what the signs alone would cost.
     """
 
     segment: int
@@ -68,6 +64,8 @@ class Prediction:
     counts: NDArray[np.int64]
     cost: int
     cost_without: int
+    signs: int
+    turn: int = 0
     w: int = 0
     triangles: bytes = b""
     residuals: bytes = b""
@@ -78,71 +76,32 @@ class Prediction:
         """Keys of the sample."""
         return int(self.counts.sum())
 
-
-class _Alone(NamedTuple):
-    """What a tensor says without the others. moments: of all its rows looked at, for the predictor it may share."""
-
-    lesson: Prediction
-    band: Band | None
-    moments: NDArray[np.int64] | None
-    n_rows: int
+    @property
+    def whole_cost(self) -> int:
+        """Of the whole tensor: samples of one tensor seen in two ways have different sizes."""
+        return self.cost * self.n_keys // self.n_counted
 
 
-def predict(src: Reader, jobs: Sequence[Job], map: Map) -> list[Prediction]:
-    """The lessons of the tensors that have any. `map` may use threads; it gives results in order.
+class Alone(NamedTuple):
+    """What a tensor says without the others.
 
-    Memory: for each thread a sample of at most 2**20 keys and a chunk of 2**21; 4 MiB for each triangle of 1,024 keys
-    that is being fitted.
+    plain: the lesson without predictor. drawn: the sample, its keys left out. band: of a predictor that it may share;
+    z: with that, values of some whole rows of the sample.
     """
-    lessons: dict[int, Prediction] = {}
-    bands: dict[int, Band] = {}
-    sums: dict[Band, tuple[NDArray[np.int64], int]] = {}
-    for job, alone in zip(jobs, map(partial(_alone, src), jobs), strict=True):
-        if alone is None:
-            continue
-        lessons[job.segment] = alone.lesson
-        if alone.band is not None and alone.moments is not None:
-            bands[job.segment] = alone.band
-            moments, n = sums.get(alone.band, (0, 0))
-            sums[alone.band] = alone.moments + moments, n + alone.n_rows
-    members: dict[Band, list[Job]] = defaultdict(list)
-    for job in jobs:
-        if job.segment in bands:
-            members[bands[job.segment]].append(job)
-    for band in sorted(members):
-        _share(src, band, members[band], sums[band], lessons, map)
-    return [lesson for lesson in lessons.values() if lesson.cost < lesson.cost_without]
+
+    job: Job
+    lesson: Prediction
+    plain: Prediction
+    drawn: Sample
+    band: Band | None
+    z: Stream
 
 
-def _share(
-    src: Reader,
-    band: Band,
-    jobs: Sequence[Job],
-    fitted: tuple[NDArray[np.int64], int],
-    lessons: dict[int, Prediction],
-    map: Map,
-) -> None:
-    """Put better lessons in the place of those of the tensors that gain by a shared predictor."""
-    moments, n = fitted
-    for _ in range(_SHARED_ROUNDS):
-        if 5 * n < 6 * band.w:
-            return
-        triangles = _solve(moments, n, band, _SHARED_SHRINK + 13_107 * band.w // n, biased=False)
-        tried = list(map(partial(_with_shared, src, band, triangles, lessons), jobs))
-        gains = [lessons[job.segment].cost - new.cost for job, new in zip(jobs, tried, strict=True)]
-        of_all = (gain * new.n_keys // new.n_counted for gain, new in zip(gains, tried, strict=True) if gain > 0)
-        if sum(of_all) <= price_of_bytes(triangles):
-            return
-        lessons.update(
-            {new.segment: replace(new, shared=True) for new, gain in zip(tried, gains, strict=True) if gain > 0}
-        )
-        jobs = [job for job, gain in zip(jobs, gains, strict=True) if gain <= 0]
-        moments, n = np.zeros_like(moments), 0
-        for more, n_rows in map(partial(_moments_again, src, band, lessons), jobs):
-            moments, n = moments + more, n + n_rows
+def learn_alone(src: Reader, kept_keys: int, job: Job) -> Alone | None:
+    """The best lesson that needs no other tensor; None where the stage would decline.
 
-
-def _alone(src: Reader, job: Job) -> _Alone | None:
+    Memory: a sample of at most 2**20 keys and a chunk of 2**21, and 4 MiB for each triangle of 1,024 keys.
+    """
     sample = draw(src, job, MAX_ROW)
     if sample is None or sample.row > MAX_ROW:  # a complex number has two keys
         return None
@@ -154,30 +113,87 @@ def _alone(src: Reader, job: Job) -> _Alone | None:
     plain = _lesson(job, sample, geometry, None if columns is None else columns.tobytes())
     if plain is None:
         return None
-    n_rows = sample.n_keys // d
-    best = plain
-    kernel = _kernel(job, sample)
-    if kernel is not None:
-        best = min(best, _own(src, job, sample, plain, kernel, _KERNEL_SHRINK), key=lambda lesson: lesson.cost)
-    band = _band(d)
-    if band is None:
-        return _Alone(best, None, None, 0)
-    if n_rows >= _OWN_ROWS * band.w:
-        own = _own(src, job, sample, plain, band, _OWN_SHRINK)
-        if own.cost < best.cost:
-            return _Alone(own, None, None, 0)
-    if best is not plain:
-        return _Alone(best, None, None, 0)
-    return _Alone(plain, band, _moments(sample.keys, plain, band), sample.keys.size // 2 // d)
+    kernel, band = _kernel(job, sample), _band(d)
+    own = [(kernel, _KERNEL_SHRINK)] if kernel is not None else []
+    if band is not None and sample.n_keys // d >= _OWN_ROWS * band.w:
+        own.append((band, _OWN_SHRINK))
+    # Scales of short runs are worth less where a predictor knows what came before
+    whole_rows = None if geometry.s == d or not own else _lesson(job, sample, replace(geometry, s=d), plain.columns)
+    lessons = [plain]
+    for base in filter(None, (plain, whole_rows)):
+        lessons += [_own(src, job, sample, base, *each) for each in own]
+    best = min(lessons, key=lambda lesson: lesson.cost)
+    drawn = sample._replace(keys=_NOTHING)
+    if band is None or best is not plain:
+        return Alone(job, best, plain, drawn, None, _NOTHING)
+    rows = sample.keys.reshape(-1, 2 * d)
+    some = rows[:: -(-len(rows) * d // kept_keys)]
+    return Alone(job, best, plain, drawn, band, values(np.ascontiguousarray(some).reshape(-1), plain))
+
+
+def fitted(job: Job, sample: Sample, plain: Prediction, band: Band, triangles: bytes) -> Prediction:
+    """The lesson with these triangles, or the plain one where the stage would decline."""
+    z = values(sample.keys, plain)
+    d, w = band.d, band.w
+    residuals = [(native.predictor_residuals(z, d, w, triangles).tobytes(), d)]
+    if w < d and len(triangles) == triangle_bytes(w):
+        # Of a short kernel's places what remains is much the same in all channels, and d scales are many
+        residuals.append((native.predictor_residuals(z, w, w, triangles).tobytes() * (d // w), w))
+    tried = [
+        _lesson(job, sample, plain.geometry, plain.columns, w, triangles, each, n_scales)
+        for each, n_scales in residuals
+    ]
+    return min(filter(None, tried), key=lambda lesson: lesson.cost, default=plain)
+
+
+def values(keys: Stream, plain: Prediction) -> Stream:
+    """z of the page, i16, of whole rows."""
+    d, s, g = plain.geometry.d, plain.geometry.s, plain.geometry.g
+    return native.linear_predictor_values(keys, d, s, g, plain.columns)
+
+
+def moments_of(z: Stream, band: Band) -> NDArray[np.int64]:
+    """Exact sums of products of places, over all rows; of several samples they are added."""
+    return native.predictor_moments(z, band.d, band.w, band.n_triangles).view("<i8").astype(np.int64)
+
+
+def draw_moments(src: Reader, alone: Alone, band: Band, n_rows: int) -> tuple[NDArray[np.int64], int]:
+    """The moments of so many rows of a tensor, or of all, and how many these are."""
+    return _draw_moments(src, alone.job, alone.drawn, alone.plain, band, n_rows)
+
+
+def solve(moments: NDArray[np.int64], n: int, band: Band, shrink: int, *, biased: bool) -> bytes:
+    """The triangles from the moments of n vectors each. shrink: of correlations, in 1/65536, at most a fifth."""
+    parts = np.split(moments, band.n_triangles)
+    return b"".join(
+        native.predictor_solve(part.astype("<i8").view(np.uint8), n, band.w, min(shrink, 13_107), biased).tobytes()
+        for part in parts
+    )
+
+
+def price_of_bytes(data: bytes) -> int:
+    """In 1 / ONE bit, by their own frequencies."""
+    return price(np.bincount(np.frombuffer(data, np.uint8)))
 
 
 def _unsigned(sample: Sample) -> Sample:
     return sample._replace(keys=(sample.keys.view("<u2") & _UNSIGNED).view(np.uint8))
 
 
+def _draw_moments(
+    src: Reader, job: Job, drawn: Sample, plain: Prediction, band: Band, n_rows: int
+) -> tuple[NDArray[np.int64], int]:
+    w = band.w
+    moments, n = np.zeros(band.n_triangles * (w * (w + 1) // 2 + w), np.int64), 0
+    for keys in draw_rows(src, job, drawn, min(n_rows, drawn.n_keys // band.d), _CHUNK_KEYS):
+        moments += moments_of(values(keys, plain), band)
+        n += keys.size // 2 // band.d
+    return moments, n
+
+
 def _kernel(job: Job, sample: Sample) -> Band | None:
     """For a convolution: its kernels are the bands, and all have the same triangle."""
-    w = int(np.prod(job.tensor.shape[2:])) if len(job.tensor.shape) > 2 else 0
+    w = sample.row if job.turn else prod(job.tensor.shape[2:]) if len(job.tensor.shape) > 2 else 0
     if not 3 <= w <= _MAX_KERNEL or sample.row % w or sample.n_keys < _KERNEL_VECTORS * w * w:
         return None
     return Band(sample.row, w, 1)
@@ -185,60 +201,23 @@ def _kernel(job: Job, sample: Sample) -> Band | None:
 
 def _band(d: int) -> Band | None:
     w = next((w for w in range(min(d, MAX_BAND), 1, -1) if d % w == 0), 1)
-    return Band(d, w, d // w) if w >= _MIN_SHARED else None
+    return Band(d, w, d // w) if w >= _MIN_BAND else None
 
 
 def _own(src: Reader, job: Job, sample: Sample, plain: Prediction, band: Band, shrink: int) -> Prediction:
     """With a predictor fitted to this tensor alone; its coefficients, and what they flatter, are in the cost."""
     d, w, n_triangles = band
     n_rows = sample.n_keys // d
-    wanted = min(n_rows, max(sample.keys.size // 2 // d, _FIT_ROWS * w * n_triangles * w // d))
-    moments, fitted = np.zeros(n_triangles * (w * (w + 1) // 2 + w), np.int64), 0
-    for keys in draw_rows(src, job, sample, wanted, _CHUNK_KEYS):
-        moments += _moments(keys, plain, band)
-        fitted += keys.size // 2 // d
-    n_vectors = fitted * (d // w) // n_triangles
-    triangles = _solve(moments, n_vectors, band, shrink, biased=True)
-    lesson = _fitted(job, sample, plain, band, triangles)
+    wanted = max(sample.n_drawn // d, FIT_ROWS * w * n_triangles * w // d)
+    moments, n_fitted = _draw_moments(src, job, sample, plain, band, wanted)
+    n_vectors = n_fitted * (d // w) // n_triangles
+    triangles = solve(moments, n_vectors, band, shrink, biased=True)
+    lesson = fitted(job, sample, plain, band, triangles)
     n_counted = lesson.n_counted
     side = price_of_bytes(triangles) * n_counted // sample.n_keys
     # Each coefficient takes 1 / 2 n nats of a key from what it was fitted to, and adds as much to what it was not
-    flattery = 0 if fitted == n_rows else n_counted * ONE * 72 * (w - 1) // (100 * n_vectors)
+    flattery = 0 if n_fitted == n_rows else n_counted * ONE * 72 * (w - 1) // (100 * n_vectors)
     return replace(lesson, cost=lesson.cost + side + flattery)
-
-
-def _with_shared(src: Reader, band: Band, triangles: bytes, lessons: dict[int, Prediction], job: Job) -> Prediction:
-    sample = draw(src, job, MAX_ROW)
-    assert sample is not None
-    return _fitted(job, sample, lessons[job.segment], band, triangles)
-
-
-def _moments_again(src: Reader, band: Band, lessons: dict[int, Prediction], job: Job) -> tuple[NDArray[np.int64], int]:
-    sample = draw(src, job, MAX_ROW)
-    assert sample is not None
-    return _moments(sample.keys, lessons[job.segment], band), sample.keys.size // 2 // band.d
-
-
-def _fitted(job: Job, sample: Sample, plain: Prediction, band: Band, triangles: bytes) -> Prediction:
-    d, s, g = plain.geometry.d, plain.geometry.s, plain.geometry.g
-    z = native.linear_predictor_values(sample.keys, d, s, g, plain.columns)
-    residuals = native.predictor_residuals(z, d, band.w, triangles).tobytes()
-    lesson = _lesson(job, sample, plain.geometry, plain.columns, band.w, triangles, residuals)
-    return plain if lesson is None else lesson
-
-
-def _moments(keys: Stream, plain: Prediction, band: Band) -> NDArray[np.int64]:
-    d, s, g = plain.geometry.d, plain.geometry.s, plain.geometry.g
-    z = native.linear_predictor_values(keys, d, s, g, plain.columns)
-    return native.predictor_moments(z, d, band.w, band.n_triangles).view("<i8").astype(np.int64)
-
-
-def _solve(moments: NDArray[np.int64], n: int, band: Band, shrink: int, *, biased: bool) -> bytes:
-    parts = np.split(moments, band.n_triangles)
-    return b"".join(
-        native.predictor_solve(part.astype("<i8").view(np.uint8), n, band.w, min(shrink, 13_107), biased).tobytes()
-        for part in parts
-    )
 
 
 def _lesson(
@@ -249,22 +228,22 @@ def _lesson(
     w: int = 0,
     triangles: bytes = b"",
     residuals: bytes = b"",
+    n_residuals: int = 0,
 ) -> Prediction | None:
-    """Counts and cost with these; None where the stage would decline."""
-    fitted = (triangles, w, residuals) if w else (None, 0, None)
+    """Counts and cost with these; None where the stage would decline. n_residuals: those that are not repetitions."""
+    with_predictor = (triangles, w, residuals) if w else (None, 0, None)
     d, s, g = geometry.d, geometry.s, geometry.g
-    counted = native.linear_predictor_count(sample.keys, d, s, g, columns, *fitted)
+    counted = native.linear_predictor_count(sample.keys, d, s, g, columns, *with_predictor)
     if counted is None:
         return None
     counts = counted[0].view("<u4").astype(np.int64).reshape(CONTEXTS, ALPHABET)
-    n_counted = sample.keys.size // 2
-    side = ONE * COLUMN_BITS * (len(columns or b"") + len(residuals)) * n_counted // sample.n_keys
+    n = sample.n_drawn
+    side = ONE * COLUMN_BITS * (len(columns or b"") + n_residuals) * n // sample.n_keys
     # Each count flatters, as its table will be another's; with a predictor there are more of them
     cells = ONE * int(np.count_nonzero(counts))
     cost = price(counts) + cells + price(np.bincount(counted[1])) + 8 * ONE * counted[2] + side
-    without = price(np.bincount(_unsigned(sample).keys.view("<u2"))) + ONE * n_counted
-    return Prediction(job.segment, sample.n_keys, geometry, columns, counts, cost, without, w, triangles, residuals)
-
-
-def price_of_bytes(data: bytes) -> int:
-    return price(np.bincount(np.frombuffer(data, np.uint8)))
+    keys = sample.keys.view("<u2")
+    signs = price(np.bincount(keys >> 15))
+    without = price(np.bincount(keys & _UNSIGNED)) + signs
+    fields = (job.segment, sample.n_keys, geometry, columns, counts, cost, without, signs, job.turn)
+    return Prediction(*fields, w, triangles, residuals)

@@ -1,5 +1,4 @@
-"""One tensor's lesson for `scales`: geometry, column scales and counts of symbols, from rows spread evenly over it.
-
+"""Samples of tensors: whole rows, spread evenly. And a tensor's lesson for `scales`: geometry, column scales, counts.
 Few geometries are tried, on a part of the sample. First row scales alone: runs along each trailing axis, and of 64, 256
 or 1,024 keys. Then column scales besides, for rows along each trailing axis, each key with its own or those of a short
 axis together. The sum of all levels is what their keys will cost, up to a constant; a row scale costs 2.5 bits, a
@@ -26,7 +25,7 @@ from pennyweight.stages.entropy.scales import Scales
 from pennyweight.stages.matrix import Geometry
 from pennyweight.stages.protocol import Stage, Stream
 
-MIN_KEYS: Final = 2**14
+MIN_KEYS: Final = 2**12
 """A tensor with fewer has too little to say."""
 
 SAMPLE_KEYS: Final = 2**20
@@ -55,13 +54,17 @@ class Path(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A tensor to learn from: its number among the segments, its offset in the file. One in `share` is looked at."""
+    """A tensor to learn from: its number among the segments, its offset in the file. One in `share` is looked at.
+
+    turn: 0, or the rows that it has before it is turned; what was a column is a row then.
+    """
 
     segment: int
     offset: int
     tensor: TensorRange
     path: Path
     share: int
+    turn: int = 0
 
 
 class Sample(NamedTuple):
@@ -76,6 +79,11 @@ class Sample(NamedTuple):
     row: int
     trailing: Sequence[int]
     row_bytes: int
+
+    @property
+    def n_drawn(self) -> int:
+        """Keys in it."""
+        return self.keys.size // 2
 
 
 class Lesson(NamedTuple):
@@ -100,11 +108,11 @@ def draw(src: Reader, job: Job, max_row: int = MAX_ROW) -> Sample | None:
     tensor = job.tensor
     width = tensor.dtype.bits // 8
     n_elements = tensor.n_bytes // width
-    products = set(accumulate(reversed(tensor.shape), mul))
+    products = {job.turn} if job.turn else set(accumulate(reversed(tensor.shape), mul))
     trailing = sorted(d for d in products if 1 < d <= min(max_row, n_elements // 2))
     row = max(trailing, default=min(_RUNS[-1], n_elements))
-    wanted = min(max(_ROWS * row, n_elements // job.share, _MIN_SAMPLE), SAMPLE_KEYS - 1)
-    read = _read(src, job.offset, n_elements // row, row * width, wanted * width)
+    wanted = min(max(_ROWS * row, n_elements // job.share, _MIN_SAMPLE), max(SAMPLE_KEYS, 64 * row) - 1)
+    read = _read(src, job, 0, n_elements // row, row * width, wanted * width)
     pairs = read[: read.size // 16 * 16].view("<u8").reshape(-1, 2)
     mixed = pairs[:, 0] * _MIX ^ pairs[:, 1]
     if native.repeats_percent(mixed[mixed != 0].view(np.uint8)) >= _REPEATS:
@@ -150,14 +158,17 @@ def draw_rows(src: Reader, job: Job, sample: Sample, wanted: int, chunk_keys: in
     n_chunks = max(1, -(-wanted * sample.row // chunk_keys))
     for i in range(n_chunks):
         first, last = n_rows * i // n_chunks, n_rows * (i + 1) // n_chunks
-        at = job.offset + first * sample.row_bytes
-        keys = _stream(job.path, _read(src, at, last - first, sample.row_bytes, wanted * sample.row_bytes // n_chunks))
+        read = _read(src, job, first, last - first, sample.row_bytes, wanted * sample.row_bytes // n_chunks)
+        keys = _stream(job.path, read)
         if keys is not None:
             yield keys
 
 
-def _read(src: Reader, offset: int, n_rows: int, row_bytes: int, wanted: int) -> Stream:
+def _read(src: Reader, job: Job, first_row: int, n_rows: int, row_bytes: int, wanted: int) -> Stream:
     """About `wanted` bytes of whole rows, or all of them."""
+    if job.turn:
+        return _read_turned(src, job, first_row, n_rows, min(n_rows, max(1, wanted // row_bytes)))
+    offset = job.offset + first_row * row_bytes
     at_once = max(1, _READ_BYTES // row_bytes)
     n_reads = wanted // (at_once * row_bytes)
     if n_reads * at_once >= n_rows:
@@ -169,8 +180,17 @@ def _read(src: Reader, offset: int, n_rows: int, row_bytes: int, wanted: int) ->
     return out
 
 
+def _read_turned(src: Reader, job: Job, first_row: int, n_rows: int, wanted: int) -> Stream:
+    """The tensor is in one block, so it may be read whole."""
+    whole = np.empty(job.tensor.n_bytes, np.uint8)
+    src.pread_into(job.offset, whole.data)
+    columns = whole.view(f"<u{job.tensor.dtype.bits // 8}").reshape(job.turn, -1)
+    chosen = first_row + np.arange(wanted) * n_rows // wanted
+    return np.ascontiguousarray(columns[:, chosen].T).reshape(-1).view(np.uint8)
+
+
 def _stream(path: Path, stream: Stream) -> Stream | None:
-    """What reaches `scales` when the stages above it encode that stream."""
+    """What reaches the stage that is trained when those above it encode that stream."""
     for stage, output in path.above:
         encoded = stage.encode(stream)
         if encoded is None:

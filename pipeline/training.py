@@ -1,18 +1,17 @@
 """What a file's tensors say of themselves, learned from samples before any block is encoded: models for trained stages.
 
-For each tensor of 16,384 keys or more that a plan would give to `scales`, `sampling.learn` says which geometry, which
-column scales, and how often each symbol comes; where a plan has `linear_predictor`, `prediction.predict` says the same,
-and which predictor. Of a tensor's two lessons the cheaper one counts. The counts of all tensors make up to four sets of
-tables for each kind of symbols (`tables`). Whole numbers only, or a fixed order of operations: every machine and every
-number of threads learns the same.
+For each tensor of 4,096 keys or more that a plan would give to `scales`, `sampling.learn` says which geometry, which
+column scales, and how often each symbol comes; where a plan has `linear_predictor`, `sharing.predict` says the same,
+which predictor, and whether the tensor is to be turned. Of a tensor's two lessons the cheaper one counts. The counts of
+all tensors make up to four sets of tables for each kind of symbols (`tables`). Whole numbers only, or a fixed order of
+operations: every machine and every number of threads learns the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -20,35 +19,40 @@ import numpy as np
 from pennyweight.pipeline.files import Reader
 from pennyweight.pipeline.plan import Plan
 from pennyweight.pipeline.policy import Plans
-from pennyweight.pipeline.prediction import Prediction, predict, price_of_bytes
-from pennyweight.pipeline.sampling import MIN_KEYS, Job, Lesson, Path, learn
+from pennyweight.pipeline.prediction import Prediction, price_of_bytes
+from pennyweight.pipeline.sampling import Lesson, learn
+from pennyweight.pipeline.sharing import predict
+from pennyweight.pipeline.side_writer import SideWriter
 from pennyweight.pipeline.sources import Segment, TensorRange
 from pennyweight.pipeline.tables import ONE, choose_tables, costs, price, weighted
+from pennyweight.pipeline.views import TRAINED, jobs_for
 from pennyweight.stages.entropy.linear_predictor import LinearPredictor, Predictor, PredictorModel, triangle_bytes
 from pennyweight.stages.entropy.scales import Scales, ScalesModel
-from pennyweight.stages.protocol import Stage, Stream
-
-MAX_TENSORS: Final = 2**14
-"""The counts of each are held until the tables are made: 8 KiB, or 96 with `linear_predictor`."""
-
-SIDE_FRAME_BYTES: Final = 2**20
-MAX_SIDE_BYTES: Final = 2**26
+from pennyweight.stages.protocol import Stream
+from pennyweight.stages.split.transpose import Transpose
+from pennyweight.types import DType
 
 _SCALES_BITS, _PREDICTOR_BITS = 16_000, 50_000
 """What a set of tables takes in the file: less gain than that is not worth another."""
 
 _MARGIN: Final = 2  # what a sample says of many small tensors was found to be twice what came of it
 
-TRAINED: Final = (Scales, LinearPredictor)
-_SHARES: Final = (16, 8)
+_SCALES_SHARE, _PREDICTOR_SHARE = 16, 8
 """A tensor's sample is one part in so many, within the bounds of `sampling`: fewer counts cost 0.01 to 0.05 points."""
 
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 
+_Taught = tuple[type[Scales | LinearPredictor], bool]
+"""Which stage, and whether it is below a `transpose`."""
+
+
 class _Trained(NamedTuple):
+    """turn: rows of the tensor that become columns, 0 where it stays as it lies."""
+
     stage: Scales | LinearPredictor
     n_keys: int
+    turn: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,44 +72,67 @@ class Training:
         if trained is None:
             return plans
         stage = trained.stage.at(first_byte * trained.n_keys // kind.n_bytes)
-        return tuple(_with(plan, stage) for plan in plans)
+        return tuple(_with(plan, stage, trained.turn) for plan in plans)
+
+    def predicts(self, segment: int) -> bool:
+        """Whether weights of that segment are to be predicted."""
+        trained = self._models.get(segment)
+        return trained is not None and isinstance(trained.stage, LinearPredictor)
+
+    @property
+    def tried(self) -> Plans:
+        """Those of each dtype, without the trees that can encode nothing as no tensor of it taught them anything."""
+        learned: dict[DType | None, set[_Taught]] = {}
+        for segment, trained in self._models.items():
+            kind = self._segments[segment]
+            assert isinstance(kind, TensorRange)
+            learned.setdefault(kind.dtype, set()).add((type(trained.stage), trained.turn > 0))
+        return {
+            dtype: tuple(filter(None, (_of_use(plan, learned.get(dtype, set()), turned=False) for plan in plans)))
+            for dtype, plans in self._plans.items()
+        }
 
 
-def train(src: Reader, segments: Sequence[Segment], plans: Plans, *, map: Map = map) -> Training:
+def train(src: Reader, segments: Sequence[Segment], plans: Plans, block_bytes: int, *, map: Map = map) -> Training:
     """Learn from the tensors of a file. `map` may use threads; it gives results in order. InputError as reading does.
 
     Memory: a sample for each thread, of at most 2**21 keys and what its elements have besides, the lessons, and what
-    prediction.predict says.
+    sharing.predict says.
     """
-    jobs = [_jobs(segments, plans, kind, share) for kind, share in zip(TRAINED, _SHARES, strict=True)]
-    scales = {lesson.segment: lesson for lesson in map(partial(learn, src), jobs[0]) if lesson is not None}
-    predictions = {lesson.segment: lesson for lesson in predict(src, jobs[1], map)}
+    of_scales = jobs_for(segments, plans, Scales, _SCALES_SHARE, block_bytes)
+    of_predictors = jobs_for(segments, plans, LinearPredictor, _PREDICTOR_SHARE, block_bytes)
+    scales = {lesson.segment: lesson for lesson in map(partial(learn, src), of_scales) if lesson is not None}
+    predictions = {lesson.segment: lesson for lesson in predict(src, of_predictors, map)}
     predictions = _better(predictions, scales)
     scales = {segment: lesson for segment, lesson in scales.items() if segment not in predictions}
-    side = _Side()
+    side = SideWriter()
     models: dict[int, _Trained] = {}
     by_bits: dict[int, list[Lesson]] = {}
     for lesson in scales.values():
         by_bits.setdefault(lesson.mantissa_bits, []).append(lesson)
     for m, lessons in sorted(by_bits.items()):
-        for lesson, number in zip(lessons, side.tables(lessons, _SCALES_BITS), strict=True):
-            models[lesson.segment] = _scales(lesson, m, number, side)
+        for lesson, tables in zip(lessons, _tables(lessons, _SCALES_BITS, side), strict=True):
+            models[lesson.segment] = _scales(lesson, m, tables, side)
     ordered = list(predictions.values())
-    for prediction, number in zip(ordered, side.tables(ordered, _PREDICTOR_BITS), strict=True):
-        models[prediction.segment] = _predictor(prediction, number, side)
+    for prediction, tables in zip(ordered, _tables(ordered, _PREDICTOR_BITS, side), strict=True):
+        models[prediction.segment] = _predictor(prediction, tables, side)
     return Training(tuple(side.frames()), segments, plans, models)
 
 
 def _better(predictions: dict[int, Prediction], scales: dict[int, Lesson]) -> dict[int, Prediction]:
     """Those that save something against the tensor's other lesson, if all together save what their tables take.
 
-    Both leave as much of a weight to other stages: the sign and all but 3 bits of the mantissa, or all but 2.
+    Beside `scales` the signs are left to other stages, and all but 3 bits of the mantissa; beside `linear_predictor`
+    all but 2, which nothing makes shorter.
     """
     with_scales = _costs(list(scales.values()), _SCALES_BITS)
     gains = {}
     for segment, cost in _costs(list(predictions.values()), _PREDICTOR_BITS).items():
         one = predictions[segment]
-        gains[segment] = with_scales.get(segment, one.cost_without * one.n_keys // one.n_counted) - cost
+        without = one.cost_without * one.n_keys // one.n_counted
+        if segment in with_scales:
+            without = min(without, with_scales[segment] + one.signs * one.n_keys // one.n_counted - ONE * one.n_keys)
+        gains[segment] = without - cost
     together: dict[bytes, int] = {}
     for segment, lesson in predictions.items():
         together.setdefault(lesson.triangles, -_MARGIN * price_of_bytes(lesson.triangles) if lesson.shared else 0)
@@ -128,108 +155,68 @@ def _costs(lessons: Sequence[Lesson | Prediction], set_bits: int) -> dict[int, i
     return found
 
 
-def _jobs(segments: Sequence[Segment], plans: Plans, kind: type[Stage], share: int) -> list[Job]:
-    """The tensors whose plans have such a stage."""
-    paths = {dtype: path for dtype, row in plans.items() if (path := _find(row, kind)) is not None}
-    starts = accumulate((segment.n_bytes for segment in segments), initial=0)
-    found = [
-        (number, start, segment)
-        for number, (segment, start) in enumerate(zip(segments, starts, strict=False))
-        if isinstance(segment, TensorRange) and segment.dtype in paths and segment.n_bytes >= MIN_KEYS
-    ][:MAX_TENSORS]
-    return [Job(number, start, segment, paths[segment.dtype], share) for number, start, segment in found]
+class _Tables(NamedTuple):
+    """The side frame of a set of tables."""
+
+    data: bytes
+    number: int
 
 
-class _Side:
-    """The side frames of a file while they are made."""
-
-    def __init__(self) -> None:
-        self._frames: list[list[bytes]] = []
-        self._known: dict[bytes, int] = {}
-        self._open: int | None = None  # where small pieces go
-        self._left = MAX_SIDE_BYTES
-
-    def tables(self, lessons: Sequence[Lesson | Prediction], set_bits: int) -> list[int]:
-        """The number of the frame with the best tables for each; there are few of them."""
-        if not lessons:
-            return []
-        tables, chosen = choose_tables(np.stack([weighted(each.counts, each.n_keys) for each in lessons]), set_bits)
-        numbers = [self.frame(table.astype("<u2").tobytes()) for table in tables]
-        return [numbers[i] for i in chosen]
-
-    def has_room(self, n_bytes: int) -> bool:
-        return n_bytes <= self._left
-
-    def frame(self, data: bytes) -> int:
-        """A frame of its own."""
-        self._left -= len(data)
-        self._frames.append([data])
-        return len(self._frames) - 1
-
-    def shared(self, frames: Sequence[bytes]) -> int:
-        """The first of consecutive frames, which are stored once however often they are asked for."""
-        key = b"".join(frames)
-        if key not in self._known:
-            self._known[key] = len(self._frames)
-            for frame in frames:
-                self.frame(frame)
-        return self._known[key]
-
-    def piece(self, data: bytes) -> tuple[int, int]:
-        """Frame and place in it: small pieces of many tensors share one, as frames of their own would cost more."""
-        if self._open is None or sum(map(len, self._frames[self._open])) + len(data) > SIDE_FRAME_BYTES:
-            self._open = self.frame(b"")
-        at = sum(map(len, self._frames[self._open]))
-        self._frames[self._open].append(data)
-        self._left -= len(data)
-        return self._open, at
-
-    def frames(self) -> Iterator[Stream]:
-        for pieces in self._frames:
-            yield np.frombuffer(b"".join(pieces), np.uint8)
-
-    def table(self, number: int) -> bytes:
-        return self._frames[number][0]
+def _tables(lessons: Sequence[Lesson | Prediction], set_bits: int, side: SideWriter) -> list[_Tables]:
+    """The best tables for each; there are few of them."""
+    if not lessons:
+        return []
+    tables, chosen = choose_tables(np.stack([weighted(each.counts, each.n_keys) for each in lessons]), set_bits)
+    frames = [table.astype("<u2").tobytes() for table in tables]
+    made = [_Tables(frame, side.frame(frame)) for frame in frames]
+    return [made[i] for i in chosen]
 
 
-def _scales(lesson: Lesson, m: int, tables_at: int, side: _Side) -> _Trained:
-    model = ScalesModel(lesson.geometry, side.table(tables_at), tables_at)
+def _scales(lesson: Lesson, m: int, tables: _Tables, side: SideWriter) -> _Trained:
+    model = ScalesModel(lesson.geometry, tables.data, tables.number)
     if lesson.columns is not None:
         if not side.has_room(len(lesson.columns)):
             return _Trained(Scales(m), lesson.n_keys)
-        model = replace(model, columns=lesson.columns, columns_at=side.piece(lesson.columns))
+        model = replace(model, columns=lesson.columns, columns_at=side.piece(lesson.columns, len(lesson.columns)))
     return _Trained(Scales(m, model), lesson.n_keys)
 
 
-def _predictor(lesson: Prediction, tables_at: int, side: _Side) -> _Trained:
+def _predictor(lesson: Prediction, tables: _Tables, side: SideWriter) -> _Trained:
     w, columns = lesson.w, lesson.columns or b""
     if not side.has_room(len(columns) + len(lesson.residuals) + len(lesson.triangles)):
         return _Trained(LinearPredictor(), lesson.n_keys)
-    model = PredictorModel(lesson.geometry, side.table(tables_at), tables_at)
+    model = PredictorModel(lesson.geometry, tables.data, tables.number)
     if lesson.columns is not None:
-        model = replace(model, columns=columns, columns_at=side.piece(columns))
+        model = replace(model, columns=columns, columns_at=side.piece(columns, len(columns)))
     if w:
         n = triangle_bytes(w)
         frames = [lesson.triangles[at : at + n] for at in range(0, len(lesson.triangles), n)]
-        places = side.shared(frames), side.piece(lesson.residuals)
+        places = side.shared(frames), side.piece(lesson.residuals, w)
         model = replace(model, predictor=Predictor(w, lesson.triangles, lesson.residuals, *places))
-    return _Trained(LinearPredictor(model), lesson.n_keys)
+    return _Trained(LinearPredictor(model), lesson.n_keys, lesson.turn)
 
 
-def _find(plans: Iterable[Plan], kind: type[Stage]) -> Path | None:
-    return next((path for plan in plans for path in _paths(plan, kind, ())), None)
-
-
-def _paths(plan: Plan, kind: type[Stage], above: tuple[tuple[Stage, int], ...]) -> Iterator[Path]:
+def _of_use(plan: Plan, learned: set[_Taught], *, turned: bool) -> Plan | None:
+    """The plan and its alternatives without those that cannot encode; None if none is left."""
+    trees = []
     for tree in (plan, *plan.alternatives):
-        if isinstance(tree.stage, TRAINED) and isinstance(tree.stage, kind):
-            yield Path(tree.stage, above)
-        for i, child in enumerate(tree.children):
-            yield from _paths(child, kind, (*above, (tree.stage, i)))
+        if isinstance(tree.stage, TRAINED) and (type(tree.stage), turned) not in learned:
+            continue
+        below = turned or isinstance(tree.stage, Transpose)
+        children = [_of_use(child, learned, turned=below) for child in tree.children]
+        kept = tuple(child for child in children if child is not None)
+        if len(kept) == len(children):
+            trees.append(replace(tree, children=kept, alternatives=()))
+    return replace(trees[0], alternatives=tuple(trees[1:])) if trees else None
 
 
-def _with(plan: Plan, stage: Scales | LinearPredictor) -> Plan:
-    """The plan with every untrained stage of that kind replaced."""
-    own = stage if plan.stage == replace(stage, model=None, first=0) else plan.stage
-    children = tuple(_with(child, stage) for child in plan.children)
-    return replace(plan, stage=own, children=children, alternatives=tuple(_with(a, stage) for a in plan.alternatives))
+def _with(plan: Plan, stage: Scales | LinearPredictor, turn: int) -> Plan:
+    """The plan with every untrained stage of that kind replaced: with turn, below a `transpose`, else elsewhere."""
+    own, children = plan.stage, plan.children
+    if not isinstance(own, Transpose):
+        own = stage if not turn and own == replace(stage, model=None, first=0) else own
+        children = tuple(_with(child, stage, turn) for child in children)
+    elif turn:
+        own, children = replace(own, rows=turn), tuple(_with(child, stage, 0) for child in children)
+    alternatives = tuple(_with(tree, stage, turn) for tree in plan.alternatives)
+    return replace(plan, stage=own, children=children, alternatives=alternatives)

@@ -16,6 +16,7 @@ from pennyweight.stages.split.floatfields import FloatFields
 from pennyweight.stages.split.ggml import Ggml
 from pennyweight.stages.split.group import Group
 from pennyweight.stages.split.palette import Palette
+from pennyweight.stages.split.transpose import Transpose
 from pennyweight.stages.store import Store
 
 
@@ -41,6 +42,7 @@ STAGES = table(
     (9, Group),
     (10, Scales),
     (11, LinearPredictor),
+    (12, Transpose),
     (13, Ggml),
     (14, Piecewise),
 )

@@ -14,7 +14,7 @@ from lies_of_cells import ggml_lies, piecewise_lies
 from lies_of_coders import huffman_lies, rans_lies, zstd_lies
 from lies_of_predictor import predictor_lies
 from lies_of_scales import scales_lies
-from lies_of_splits import bitpack_lies, float_lies, group_lies, palette_lies, split_lies
+from lies_of_splits import bitpack_lies, float_lies, group_lies, palette_lies, split_lies, transpose_lies
 from spec_nodes import BYTEPLANE, FLOATFIELDS, ZSTD, byteplane, node, store, varint
 
 
@@ -63,16 +63,16 @@ def node_lies() -> Iterator[tuple[Any, ...]]:
 
 def unknown_stages() -> Iterator[tuple[str, bytes, bytes]]:
     """Not corrupt, but too new."""
-    for stage in (12, 127, 128, 1 << 40):
+    for stage in (99, 127, 128, 1 << 40):
         yield f"stage {stage}", varint(stage) + b"\0" + TEXT, TEXT
-    yield "stage 12 of a part", node(ZSTD, varint(9), [node(12, b"", tail=b"123456789")]), TEXT
-    patches = node(12)
+    yield "stage 99 of a part", node(ZSTD, varint(9), [node(99, b"", tail=b"123456789")]), TEXT
+    patches = node(99)
     parts = [*map(store, (EXPONENT, SIGN_MANTISSA)), patches]
-    yield "stage 12 of patches", node(FLOATFIELDS, FLOAT_HEADER, parts), BF16
+    yield "stage 99 of patches", node(FLOATFIELDS, FLOAT_HEADER, parts), BF16
 
 
 SECTIONS: tuple[Callable[[], Iterator[tuple[Any, ...]]], ...] = (
-    node_lies, split_lies, float_lies, bitpack_lies, palette_lies, group_lies, rans_lies, huffman_lies, zstd_lies,
-    scales_lies, predictor_lies, ggml_lies, piecewise_lies,
+    node_lies, split_lies, float_lies, bitpack_lies, palette_lies, transpose_lies, group_lies, rans_lies, huffman_lies,
+    zstd_lies, scales_lies, predictor_lies, ggml_lies, piecewise_lies,
 )  # fmt: skip
 LIES = [Lie(*lie) for section in SECTIONS for lie in section()]

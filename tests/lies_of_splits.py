@@ -23,7 +23,19 @@ from honest import (
     TEXT,
     long_varint,
 )  # fmt: skip
-from spec_nodes import BITPACK, BYTEPLANE, CONSTANT, FLOATFIELDS, GROUP_ID, PALETTE, node, store, stored, varint
+from spec_nodes import (
+    BITPACK,
+    BYTEPLANE,
+    CONSTANT,
+    FLOATFIELDS,
+    GROUP_ID,
+    PALETTE,
+    TRANSPOSE,
+    node,
+    store,
+    stored,
+    varint,
+)  # fmt: skip
 from spec_split import layout
 
 
@@ -249,6 +261,25 @@ def palette_lies() -> Iterator[tuple[str, bytes, bytes]]:
     yield "one index short", stored(PALETTE, header, values, indices[:-1]), data
     yield "an odd number of bytes", stored(PALETTE, header, values, indices), data[:-1]
     yield "values that claim too much", node(PALETTE, b"\x08\x80\2", [node(CONSTANT, bytes(8)), store(b"\0")]), bytes(8)
+
+
+def transpose_lies() -> Iterator[tuple[str, bytes, bytes]]:
+    data, (header, parts) = TEXT, spec.transpose(TEXT, 4, 32)
+    assert header == b"\4\x20"
+    for width in (0, 3, 17, 255):
+        yield f"width {width}", stored(TRANSPOSE, bytes([width, 32]), *parts), data
+    yield "width 17, all to suit", stored(TRANSPOSE, b"\x11\2", bytes(34)), bytes(34)
+    for rows in (0, 1, 31, 161, 640, 1 << 31, 1 << 62, (1 << 63) - 1):
+        yield f"{rows} rows", stored(TRANSPOSE, b"\4" + varint(rows), *parts), data
+    yield "rows that fit modulo 2^64", stored(TRANSPOSE, b"\4" + varint((1 << 62) + 32), *parts), data
+    yield "rows in too many bytes", stored(TRANSPOSE, b"\4" + long_varint(32), *parts), data
+    yield "no rows", stored(TRANSPOSE, b"\4", *parts), data
+    yield "no header", stored(TRANSPOSE, b"", *parts), data
+    yield "a byte more", stored(TRANSPOSE, header + b"\0", *parts), data
+    yield "no elements", stored(TRANSPOSE, header, b""), b""
+    yield "part one byte short", stored(TRANSPOSE, header, parts[0][:-1]), data
+    yield "part one byte long", stored(TRANSPOSE, header, parts[0] + b"!"), data
+    yield "no part", stored(TRANSPOSE, header), data
 
 
 def group_lies() -> Iterator[tuple[str, bytes, bytes]]:

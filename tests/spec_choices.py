@@ -78,7 +78,7 @@ def window_of(data: bytes, format_id: int, bits: int) -> tuple[int, int, int]:
 
 def floatfields(data: bytes, format_id: int, bits: int) -> Encoded | None:
     n = len(data) // FORMATS[format_id].n_bytes
-    if n == 0 or n >= 1 << 21:
+    if n == 0 or n >= 1 << (22 if bits in (16, 17) else 21):
         return None
     made = spec_nodes.floatfields(data, format_id, *window_of(data, format_id, bits))
     return None if 32 * (len(made[1][-1]) // 4) > n else made

@@ -171,7 +171,7 @@ def check_metadata(metadata: Any) -> None:
     need(metadata["sha256"] is None or is_hex(metadata["sha256"], 64), "sha256")
     need(is_hex(metadata["gaps_xxh3_128"], 32), "gaps_xxh3_128")
     block_bytes, segments = metadata["block_bytes"], metadata["segments"]
-    need(is_count(block_bytes) and block_bytes % 256 == 0 and 1_024 <= block_bytes <= 524_288, "block_bytes")
+    need(is_count(block_bytes) and block_bytes % 256 == 0 and 1_024 <= block_bytes <= 2_097_152, "block_bytes")
     check_side(metadata["side"])
     need(isinstance(segments, list) and len(segments) <= 10_000_000, "segments")
     for segment in segments:
@@ -209,12 +209,13 @@ def check_segment(segment: Any) -> None:
 def equal_blocks(segments: Iterable[dict[str, Any]], block_bytes: int) -> Iterator[tuple[int, int]]:
     """(how many, bytes of each), in order: never longer than the segments, whatever these claim."""
     joined = n_joined = 0
+    run_bytes = min(block_bytes, 524_288)
     for segment in segments:
         n_bytes = segment["n_bytes"]
         if not n_bytes:
             continue
-        small = 4 * n_bytes <= block_bytes
-        if n_joined and not (small and n_joined < 1_024 and joined + n_bytes <= block_bytes):
+        small = 4 * n_bytes <= run_bytes
+        if n_joined and not (small and n_joined < 1_024 and joined + n_bytes <= run_bytes):
             yield 1, joined
             joined = n_joined = 0
         if small:

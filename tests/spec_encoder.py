@@ -22,11 +22,12 @@ def cut(segments: Sequence[int], block_bytes: int) -> list[list[tuple[int, int]]
     """Of each block, which segments it holds and how many bytes of each: section 1.4."""
     blocks: list[list[tuple[int, int]]] = []
     run: list[tuple[int, int]] = []
+    most = min(block_bytes, 524_288)
     for number, n_bytes in enumerate(segments):
         if n_bytes == 0:
             continue
-        small = n_bytes <= block_bytes / 4
-        full = len(run) == 1_024 or sum(size for _, size in run) + n_bytes > block_bytes
+        small = n_bytes <= most / 4
+        full = len(run) == 1_024 or sum(size for _, size in run) + n_bytes > most
         if run and (full or not small):
             blocks.append(run)
             run = []

@@ -27,6 +27,7 @@ from spec_nodes import (
     RANS,
     SCALES,
     STORE,
+    TRANSPOSE,
     ZSTD,
     Encoded,
     byteplane,
@@ -39,6 +40,7 @@ from spec_nodes import (
     piecewise,
     rans,
     store,
+    transpose,
     zstd,
 )  # fmt: skip
 from spec_nodes import bitpack as pack
@@ -83,6 +85,7 @@ class Maker(Predictions):
             choices += [BYTEPLANE] * (len(widths) > 1) + [FLOATFIELDS] * 2 * bool(formats)
             choices += [RANS] * (3 if top < 32 else 1) + [HUFFMAN] * 2 + [ZSTD]
             choices += ([BITPACK] * 2 + [GROUP_ID]) * (n > 0) + [PALETTE] * bool(few)
+            choices += [TRANSPOSE] * (self.newest and n > 1)
             if self.newest and n > 0:
                 choices += [PIECEWISE] * 2 + [GGML] * any(n % one.cell_bytes == 0 for one in TYPES.values())
             if n > 0 and n % 2 == 0 and not self.no_side:
@@ -110,6 +113,8 @@ class Maker(Predictions):
             made = self.palette(data, self.pick(*few))
         elif stage == GROUP_ID:
             made = self.group(data)
+        elif stage == TRANSPOSE:
+            made = self.transpose(data)
         elif stage == PREDICTOR:
             made = self.linear_predictor(data)
         elif stage == GGML:
@@ -183,6 +188,13 @@ class Maker(Predictions):
             used = max(used, part + 1)
             runs.append((part, n_bytes))
         return group(data, runs)
+
+    def transpose(self, data: bytes) -> Encoded:
+        """Of any shape that the bytes have, a row or a column of bytes too."""
+        shapes = [(w, len(data) // w // k) for w in range(1, 17) if len(data) % w == 0 for k in (1, 2, 3, 16)]
+        fitting = [(w, rows) for w, rows in shapes if rows > 1 and len(data) % (w * rows) == 0]
+        width, rows = fitting[self.below(len(fitting))]
+        return transpose(data, width, rows)
 
     def ggml(self, data: bytes) -> Encoded | None:
         """Of any type that fits, with any center, and any list that holds its scales."""
@@ -263,7 +275,7 @@ class Maker(Predictions):
 
     def container(self) -> tuple[bytes, bytes]:
         """A container, and the file in it."""
-        block_bytes = int(self.pick(1_024, 1_280, 4_096, 65_536, 524_288))
+        block_bytes = int(self.pick(1_024, 1_280, 4_096, 65_536, 524_288, *[2_097_152] * self.newest))
         segments, raws = self.segments()
         original, at, frames = b"".join(raws), 0, []
         for block in cut([*map(len, raws)], block_bytes):

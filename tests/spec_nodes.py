@@ -12,6 +12,7 @@ from spec_entropy import codes, table_of
 from spec_split import FORMATS, GROUP, KEYS, element_bytes, elements, layout
 
 STORE, CONSTANT, BYTEPLANE, FLOATFIELDS, RANS, HUFFMAN, ZSTD, BITPACK, PALETTE, GROUP_ID, SCALES, PREDICTOR = range(12)
+TRANSPOSE = 12
 GGML, PIECEWISE = 13, 14
 Encoded = tuple[bytes, list[bytes]]
 """Header and decoded parts of a node."""
@@ -110,6 +111,13 @@ def palette(data: bytes, width: int, others: Sequence[int] = ()) -> Encoded:
     listed = np.unique(np.concatenate([values, np.array(others, np.uint64)]))
     indices = np.searchsorted(listed, values).astype(np.uint8)
     return bytes([width]) + varint(len(listed)), [element_bytes(listed, width), indices.tobytes()]
+
+
+def transpose(data: bytes, width: int, rows: int) -> Encoded:
+    columns = len(data) // (width * rows)
+    elements = [data[at : at + width] for at in range(0, len(data), width)]
+    turned = b"".join(elements[i * columns + j] for j in range(columns) for i in range(rows))
+    return bytes([width]) + varint(rows), [turned]
 
 
 def group(data: bytes, runs: Sequence[tuple[int, int]]) -> Encoded:

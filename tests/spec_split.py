@@ -81,7 +81,7 @@ def floatfields(header: Cursor, size: int, _: Side) -> Stage:
     need(base + (1 << window_bits) <= 1 << fmt.exponent_bits, "floatfields: base")
     need(size % fmt.n_bytes == 0, "floatfields: size")
     n = size // fmt.n_bytes
-    need(n < 1 << 21, "floatfields: too many weights")
+    need(n < 1 << (22 if symbols in KEYS else 21), "floatfields: too many weights")
     need(n_patches <= n, "floatfields: n_patches")
     need(symbols not in KEYS or (base == 0 and n_patches == 0), "floatfields: patches of symbols 16 or 17")
     symbol_bytes = 2 if symbols in KEYS else 1
@@ -178,6 +178,21 @@ def palette(header: Cursor, size: int, _: Side) -> Stage:
         return element_bytes(values[index], width)
 
     return Stage((k * width, size // width), undo)
+
+
+# transpose, id 12
+
+
+def transpose(header: Cursor, size: int, _: Side) -> Stage:
+    width, rows = header.fixed(1), header.varint()
+    need(1 <= width <= 16 and rows >= 2, "transpose: width or rows")
+    need(size > 0 and size % (width * rows) == 0, "transpose: size")
+    columns = size // (width * rows)
+
+    def undo(parts: list[bytes]) -> bytes:
+        return b"".join(parts[0][(j * rows + i) * width :][:width] for i in range(rows) for j in range(columns))
+
+    return Stage((size,), undo)
 
 
 # group, id 9

@@ -9,7 +9,7 @@ from spec_cells import ggml
 from spec_entropy import huffman, piecewise, rans, zstd
 from spec_predictor import linear_predictor
 from spec_scales import scales
-from spec_split import bitpack, byteplane, constant, floatfields, group, palette
+from spec_split import bitpack, byteplane, constant, floatfields, group, palette, transpose
 from spec_wire import Read
 
 STAGES: dict[int, tuple[str, Read | None]] = {
@@ -25,6 +25,7 @@ STAGES: dict[int, tuple[str, Read | None]] = {
     9: ("group", group),
     10: ("scales", scales),
     11: ("linear_predictor", linear_predictor),
+    12: ("transpose", transpose),
     13: ("ggml", ggml),
     14: ("piecewise", piecewise),
 }

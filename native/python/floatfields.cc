@@ -47,7 +47,7 @@ nb::object floatfields_split_py(nb::handle src, uint32_t format, uint32_t bits) 
     require(bits == 4 || bits == 5 || bits == 16 || bits == 17, "bits is 4, 5, 16 or 17");
     require(keys_exist(static_cast<FloatFormat>(format), bits), "no signed keys of this format");
     const size_t n = in.size() / traits.bytes;
-    require(in.size() % traits.bytes == 0 && n < kMaxWeights && n > 0, "src is not a block of weights");
+    require(in.size() % traits.bytes == 0 && n < (bits >= 16 ? kMaxKeyedWeights : kMaxWeights) && n > 0, "src is not a block of weights");
     if (bits >= 16) return split_keys_py(in, static_cast<FloatFormat>(format), bits, n);
     const size_t n_low = n * traits.low_bytes;
     Bytes symbols = allocate(n + kSpare), high = allocate(n + kSpare), low = allocate(n_low + kSpare);
@@ -76,7 +76,8 @@ bool floatfields_merge_py(uint32_t format, uint32_t symbols, uint32_t base, nb::
     require(keys_exist(kind, symbols), "no signed keys of this format");
     Buffer e(exponent), h(sign_mantissa), l(low), p(patches), dst(out, true);
     const size_t n = h.size(), k = keys ? key_traits(kind, symbols).low_bytes : traits.low_bytes;
-    require(n < kMaxWeights && dst.size() == n * traits.bytes && e.size() == (keys ? 2 * n : n), "sizes do not fit");
+    require(n < (keys ? kMaxKeyedWeights : kMaxWeights) && dst.size() == n * traits.bytes && e.size() == (keys ? 2 * n : n),
+            "sizes do not fit");
     require(l.size() == n * k && p.size() % 4 == 0, "sizes do not fit");
     require(keys || base + (1u << window_bits(symbols)) <= 1u << traits.exponent_bits, "the window does not fit the exponent");
     nb::gil_scoped_release release;

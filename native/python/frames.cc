@@ -13,7 +13,7 @@ namespace {
 size_t total(const std::vector<size_t>& sizes) {
     size_t sum = 0;
     for (const size_t n : sizes) {
-        require(n <= kMaxBlockBytes, "a block or frame is at most 2^20 bytes");
+        require(n <= kMaxBlockBytes, "a block or frame is at most 2^22 bytes");
         sum += n;
     }
     return sum;

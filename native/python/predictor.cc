@@ -10,7 +10,7 @@ namespace pennyweight::python {
 
 namespace {
 
-constexpr size_t kMaxKeys = size_t{1} << 21;
+constexpr size_t kMaxKeys = size_t{1} << 22;
 
 std::unique_ptr<Buffer> optional_buffer(const nb::object& object) { return object.is_none() ? nullptr : std::make_unique<Buffer>(object); }
 

@@ -9,7 +9,7 @@ namespace pennyweight::python {
 
 namespace {
 
-constexpr size_t kMaxKeys = size_t{1} << 21;
+constexpr size_t kMaxKeys = size_t{1} << 22;
 
 // d, S, g, m and the position of the first key, as stages/entropy/scales.py has them.
 struct Geometry {

@@ -25,7 +25,7 @@ bool normalize_frequencies(const uint32_t* counts, uint32_t bits, uint16_t* freq
         frequency[s] = static_cast<uint16_t>(f);
         sum += f;
     }
-    // A count times a frequency step stays below 2^21 * 2^14: the cross products are exact.
+    // A count times a frequency step stays below 2^22 * 2^14: the cross products are exact.
     while (sum != kSlots) {
         const bool grow = sum < kSlots;
         uint32_t best = alphabet;

@@ -19,7 +19,7 @@ PLAN_BITS = (4, 5, 16, 17)
 KEYS = 16
 SIGNED_KEYS = 17
 WINDOW_BITS = {4: 4, 5: 4, 6: 5}  # log2 of the exponents in a window, by what a symbol is
-MAX_WEIGHTS = 2**21  # exclusive: a patch has 21 bits for a position
+_MAX_WEIGHTS, _MAX_KEYS = 2**21, 2**22  # exclusive: a patch has 21 bits for a position, keys have no patches
 NO_LOW: Stream = np.empty(0, np.uint8)
 
 
@@ -67,6 +67,11 @@ OF_DTYPE = {
 }
 
 
+def max_weights(symbols: int) -> int:
+    """Exclusive, of a block."""
+    return _MAX_KEYS if symbols in (KEYS, SIGNED_KEYS) else _MAX_WEIGHTS
+
+
 @dataclass(frozen=True)
 class FloatFields:
     """format follows from the dtype; bits is one of PLAN_BITS, in the plan. With 5, a block may take 6 instead."""
@@ -99,7 +104,7 @@ class FloatFields:
 
     def accepts(self, n_bytes: int) -> bool:
         """Whether a stream of that size can be split at all."""
-        return n_bytes % self.format.width == 0 and 0 < n_bytes < MAX_WEIGHTS * self.format.width
+        return n_bytes % self.format.width == 0 and 0 < n_bytes < max_weights(self.bits) * self.format.width
 
     def encode(self, src: Stream) -> Encoded | None:
         if not self.accepts(src.size):
@@ -121,7 +126,7 @@ class FloatFields:
         base, at = read_varint(header, 2)
         n_patches, at = read_varint(header, at)
         n, rest = divmod(n_bytes, layout.width)
-        if at != len(header) or rest or n >= MAX_WEIGHTS:
+        if at != len(header) or rest or n >= max_weights(symbols):
             raise CorruptError(f"floatfields: the header does not fit {n_bytes} bytes")
         keys = symbols in (KEYS, SIGNED_KEYS)
         if keys:

@@ -33,6 +33,7 @@ from pennyweight.stages.split.floatfields import FloatFields, FloatFormat
 from pennyweight.stages.split.ggml import Ggml
 from pennyweight.stages.split.group import Group, Run
 from pennyweight.stages.split.palette import Palette
+from pennyweight.stages.split.transpose import Transpose
 from pennyweight.stages.store import Store
 from pennyweight.types import DType
 
@@ -187,6 +188,8 @@ EXACT = {
         "01057001",
         ["1f" + "1e" * 31 + "1f", "01" + "00" * 31 + "40", "ff000000"],
     ),
+    "turned": Exact(Transpose(2, None, 2), "010203040506070809100a0b", "0202", ["010207080304091005060a0b"]),
+    "turned, 3 bytes": Exact(Transpose(3, None, 3), "010203040506070809", "0303", ["010203040506070809"]),
     "bits above": Exact(BitPack(1), "010203", "01020001", ["39"]),
     "bits below": Exact(BitPack(2), "1000f00f2001", "020c0401", ["01ff12"]),
     "bits of four bytes": Exact(BitPack(4), "0000803f000000c0", "04201701", ["7f0003"]),

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pennyweight.pipeline.blocks import MAX_TASK_BLOCKS, TASK_BYTES, BlockTable, block_sizes, count_blocks
+from pennyweight.pipeline.blocks import (
+    BUFFER_BYTES,
+    MAX_TASK_BLOCKS,
+    TASK_BYTES,
+    BlockTable,
+    block_sizes,
+    count_blocks,
+)
 
 sizes = st.one_of(st.integers(0, 5000), st.integers(0, 20).map(lambda n: n * 512))
 
@@ -36,13 +43,14 @@ def test_remainder_joins_or_stands_alone(n_bytes: int, expected: list[int]) -> N
 def by_the_page(segments: list[int], block_bytes: int, cells: list[int]) -> list[tuple[int, list[int]]]:
     """Bytes of each block and the segments it holds bytes of, one segment after the other as format.md 1.4 says it."""
     blocks: list[tuple[int, list[int]]] = []
+    run_bytes = min(block_bytes, 524_288)
     open_run = False
     for i, n in enumerate(segments):
         if n == 0:
             continue
-        if 4 * n <= block_bytes:
+        if 4 * n <= run_bytes:
             size, held = blocks[-1] if open_run else (0, [])
-            if open_run and size + n <= block_bytes and len(held) < 1024:
+            if open_run and size + n <= run_bytes and len(held) < 1024:
                 blocks[-1] = (size + n, [*held, i])
             else:
                 blocks.append((n, [i]))
@@ -73,6 +81,11 @@ def assert_as_the_page(segments: list[int], block_bytes: int, cells: list[int] |
         blocks = [block for block, (_, held) in enumerate(expected) if segment in held]
         assert list(range(*table.holding(segment))) == blocks
     return table
+
+
+@given(st.lists(st.integers(0, 140_000) | st.sampled_from([131_072, 131_073, 524_288, 3_145_727]), max_size=40))
+def test_large_blocks_do_not_make_larger_runs(segments: list[int]) -> None:
+    assert_as_the_page(segments, 2_097_152)
 
 
 @given(st.lists(sizes | st.integers(0, 256) | st.just(0), max_size=40))
@@ -120,7 +133,7 @@ def test_a_million_segments_take_no_time(segments: list[int]) -> None:
     assert time.process_time() - begun < 5  # about 0.3 s on an idle core
 
 
-@given(st.lists(st.integers(0, 3_000_000), max_size=12), st.sampled_from([1024, 262_144, 524_288]))
+@given(st.lists(st.integers(0, 7_000_000), max_size=12), st.sampled_from([1024, 262_144, 524_288, 2_097_152]))
 def test_tasks_cover_every_block_once_and_stay_small(segments: list[int], block_bytes: int) -> None:
     table = BlockTable.of(segments, block_bytes)
     tasks = list(table.tasks())
@@ -128,7 +141,8 @@ def test_tasks_cover_every_block_once_and_stay_small(segments: list[int], block_
     for task in tasks:
         assert task.offset == table.offsets[task.first]
         assert task.n_bytes == table.sizes[task.first : task.last].sum()
-        assert task.n_bytes <= TASK_BYTES
+        assert task.n_bytes <= TASK_BYTES or task.last - task.first == 1
+        assert task.n_bytes + 2 * (task.last - task.first) <= BUFFER_BYTES
         assert task.last - task.first <= MAX_TASK_BLOCKS
 
 

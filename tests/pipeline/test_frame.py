@@ -186,7 +186,7 @@ def test_nodes_that_lie(frame: str) -> None:
         _decode(bytes.fromhex(frame), 4)
 
 
-@pytest.mark.parametrize("stage_id", [12, 300, 2**62])
+@pytest.mark.parametrize("stage_id", [99, 300, 2**62])
 def test_a_stage_of_the_future_is_too_new(stage_id: int) -> None:
     with pytest.raises(VersionError, match=str(stage_id)):
         _decode(varint(stage_id) + b"\0", 4)

@@ -20,7 +20,7 @@ MINIMAL = 'name = "mine"\ndescription = "."\nblock_bytes = 1024\n[plans]\n'
 def test_shipped_presets_cover_every_dtype(name: str) -> None:
     preset = load_preset(name)
     assert preset.name == name
-    assert preset.block_bytes == (524_288 if name in ("high", "archive") else 262_144)
+    assert preset.block_bytes == {"high": 524_288, "archive": 2_097_152}.get(name, 262_144)
     plans = preset.resolve()
     assert plans.keys() == {*DType, None}
     assert all(str(row[0]) == "constant" and len(row) > 1 for row in plans.values())
@@ -84,7 +84,7 @@ def test_a_file_of_the_user(tmp_path: Path) -> None:
         ("name = ", "Invalid value"),
         (MINIMAL.replace("1024", "1000"), "block_bytes"),
         (MINIMAL.replace("1024", "1280.0"), "block_bytes"),
-        (MINIMAL.replace("1024", "524544"), "block_bytes"),
+        (MINIMAL.replace("1024", "2097408"), "block_bytes"),
         (MINIMAL.replace("1024", "1025"), "block_bytes"),
         ("speed = 9\n" + MINIMAL, "speed: Extra inputs"),
         (MINIMAL + "U8 = 'zstd'\n", "plans.U8"),

@@ -41,7 +41,7 @@ def learn(tensors: Sequence[Weights], threads: int = 1) -> tuple[Training, Strea
     ]
     plans: Plans = {kind: (parse(PLAN, DType.F16),) if kind is DType.F16 else () for kind in (*DType, None)}
     with Reader(io.BytesIO(b"".join(raw))) as src, ThreadPoolExecutor(threads) as pool:
-        return train(src, segments, plans, map=pool.map), np.frombuffer(b"".join(raw), np.uint8)
+        return train(src, segments, plans, 524_288, map=pool.map), np.frombuffer(b"".join(raw), np.uint8)
 
 
 def model(training: Training, segment: int) -> PredictorModel | None:

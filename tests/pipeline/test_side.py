@@ -89,6 +89,10 @@ class Trained:
 
     def __init__(self, segments: Sequence[Segment], plans: Plans) -> None:
         self._segments, self._plans = segments, plans
+        self.tried = plans
+
+    def predicts(self, segment: int) -> bool:
+        return False
 
     def plans(self, segment: int, first: int) -> Sequence[Plan]:
         asked.append((segment, first))
@@ -105,7 +109,7 @@ def _stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(registry.STAGES, 99, FromSide)
     monkeypatch.setitem(registry.BY_NAME, "from_side", FromSide)
     monkeypatch.setattr(compress, "TRAINED", (FromSide,))
-    monkeypatch.setattr(compress, "train", lambda src, segments, plans, map: Trained(segments, plans))
+    monkeypatch.setattr(compress, "train", lambda src, segments, plans, block_bytes, map: Trained(segments, plans))
     asked.clear()
     return
 

@@ -47,7 +47,7 @@ def learn(tensors: Sequence[NDArray[Any]], dtype: DType = DType.F16, threads: in
     plans: Plans = {kind: (parse(PLAN, dtype),) if kind is dtype else () for kind in (*DType, None)}
     data = b"-" * 11 + b"".join(raw)
     with Reader(io.BytesIO(data)) as src, ThreadPoolExecutor(threads) as pool:
-        return train(src, segments, plans, map=pool.map), np.frombuffer(data, np.uint8)
+        return train(src, segments, plans, 524_288, map=pool.map), np.frombuffer(data, np.uint8)
 
 
 def model(training: Training, segment: int) -> ScalesModel | None:

@@ -22,6 +22,7 @@ def test_ids_and_names_are_those_of_the_format() -> None:
         "group",
         "scales",
         "linear_predictor",
+        "transpose",
     ]
     numbered = dict(enumerate(names)) | {13: "ggml", 14: "piecewise"}
     assert {id: stage.name for id, stage in STAGES.items()} == numbered

@@ -154,6 +154,10 @@ def test_floatfields_bounds_the_number_of_weights() -> None:
     for n_bytes in (15, 2**22, 2**62):
         with pytest.raises(CorruptError):
             FloatFields.from_header(b"\x01\x04\x00\x00", n_bytes)
+    for symbols in (16, 17):
+        FloatFields.from_header(bytes((1, symbols, 0, 0)), 2 * (2**22 - 1))
+        with pytest.raises(CorruptError):
+            FloatFields.from_header(bytes((1, symbols, 0, 0)), 2**23)
 
 
 @pytest.mark.parametrize("patches", [[5 << 11], [2 << 11, 2 << 11], [2 << 11, 1 << 11], [256]])

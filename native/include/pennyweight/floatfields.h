@@ -33,6 +33,7 @@ static inline size_t sign_mantissa_bytes(size_t n, uint32_t h) { return (n * h +
 
 inline constexpr uint32_t kPatchExponentBits = 11;       // a patch is position << 11 | exponent
 inline constexpr size_t kMaxWeights = size_t{1} << 21;   // so that a position fits
+inline constexpr size_t kMaxKeyedWeights = size_t{1} << 22;  // which have no patches
 inline constexpr size_t kWeightsPerPatch = 32;           // more patches than one in this many: the encoder declines
 
 // Buffers of one split or merge with symbols 4, 5 or 6. Lengths follow from the format, symbols and n.

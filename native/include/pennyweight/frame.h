@@ -22,7 +22,7 @@ struct FloatPlan {
 
 // Encodes n_blocks blocks that follow each other in src into frames that follow each other in dst, which must hold the sum of the
 // sizes. frame_sizes[i] is 0 where a stage declined, the frame is not smaller than its block, or the staged path has to compare: a stream
-// that rans might shorten, low zero bits of sign_mantissa. sizes are multiples of the format's bytes, at most 2^20.
+// that rans might shorten, low zero bits of sign_mantissa. sizes are multiples of the format's bytes, at most 2^22.
 void encode_float_blocks(const Kernels& kernels, const uint8_t* src, const size_t* sizes, size_t n_blocks, const FloatPlan& plan,
                          uint8_t* dst, size_t* frame_sizes);
 
@@ -30,6 +30,6 @@ void encode_float_blocks(const Kernels& kernels, const uint8_t* src, const size_
 void decode_blocks(const Kernels& kernels, const uint8_t* src, const size_t* frame_sizes, const size_t* sizes, size_t n_blocks,
                    uint8_t* out, bool stream, bool* decoded);
 
-inline constexpr size_t kMaxBlockBytes = size_t{1} << 20;
+inline constexpr size_t kMaxBlockBytes = size_t{1} << 22;
 
 }  // namespace pennyweight
