@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -11,12 +12,16 @@ from pennyweight.pipeline.container.layout import VERSION
 from pennyweight.pipeline.container.reader import ContainerReader
 from pennyweight.pipeline.files import Reader, naming
 from pennyweight.pipeline.frame import Node, read_frame
+from pennyweight.pipeline.gains import Gain, gain_of
 from pennyweight.pipeline.report import ContainerInfo, TensorInfo, ratio
 from pennyweight.stages.split.group import GroupDecoder
 
 
-def inspect_file(src: Reader, *, plans: bool = False) -> ContainerInfo:
-    """Header and index; with `plans`, also which nest of stages each frame is, for which all frames are read.
+def inspect_file(src: Reader, *, plans: bool = False, gains: bool = False) -> ContainerInfo:
+    """Header and index.
+
+    With `plans`, also which nest of stages each frame is, for which all frames are read; with `gains` also what trained
+    stages gained of each tensor, for which these are decoded.
 
     Raises:
         CorruptError: the container breaks a rule of the format.
@@ -31,14 +36,20 @@ def inspect_file(src: Reader, *, plans: bool = False) -> ContainerInfo:
         gap_bytes = gap_stored = 0
         gap_plans: Counter[str] = Counter()
         for i, segment in enumerate(container.segments):
-            used = nests.of(i) if plans else None
+            used, gain = Counter[str](), Gain()
+            for name, node in nests.of(i) if plans or gains else ():
+                used[name] += 1
+                gain += gain_of(node) if gains else Gain()
             if isinstance(segment, TensorRecord):
-                counted = None if used is None else dict(used)
-                tensors.append(TensorInfo(**segment.model_dump(), stored_bytes=stored[i], plans=counted))
+                counted = dict(used) if plans else None
+                gained = gain.bits / gain.n_keys if gain.n_keys else None
+                tensors.append(
+                    TensorInfo(**segment.model_dump(), stored_bytes=stored[i], plans=counted, gained_bits=gained)
+                )
             else:
                 gap_bytes += segment.n_bytes
                 gap_stored += stored[i]
-                gap_plans.update(used or {})
+                gap_plans.update(used)
         return ContainerInfo(
             file=src.name,
             format=".".join(map(str, VERSION)),
@@ -81,18 +92,17 @@ class _Nests:
         self._container = container
         self._last: tuple[int, Node] | None = None
 
-    def of(self, segment: int) -> Counter[str]:
-        """How many of the segment's frames are which; of the frame of a block of several, the part it is in."""
+    def of(self, segment: int) -> Iterator[tuple[str, Node]]:
+        """The segment's frames, each with its name; of the frame of a block of several, the part it is in."""
         blocks = self._container.blocks
-        used: Counter[str] = Counter()
         for block in range(*blocks.holding(segment)):
             node = self._node(block)
             begin = int(blocks.starts[segment] - blocks.offsets[block])
             if isinstance(node.decoder, GroupDecoder) and len(blocks.segments_in(block)) > 1:
-                used[f"group: {node.parts[node.decoder.part_at(begin)]}"] += 1
+                part = node.parts[node.decoder.part_at(begin)]
+                yield f"group: {part}", part
             else:
-                used[str(node)] += 1
-        return used
+                yield str(node), node
 
     def _node(self, block: int) -> Node:
         if self._last is None or self._last[0] != block:

@@ -133,6 +133,8 @@ class TensorInfo(_Report):
 
     `stored_bytes`: of the frames it is in; of one that holds several tensors, its share by raw bytes. `plans`: how many
     of these frames are which nest of stages, if that was asked for; of a frame of several, `group: ` and its part's.
+    `gained_bits`: if that was asked for, bits for each weight that `scales` and `linear_predictor` are below what the
+    same bits of the weights would take at order 0; None also where neither was used.
     """
 
     name: str
@@ -142,6 +144,7 @@ class TensorInfo(_Report):
     stored_bytes: int
     xxh3_128: str
     plans: dict[str, int] | None
+    gained_bits: float | None
 
 
 class ContainerInfo(_Report):

@@ -264,3 +264,23 @@ def test_file_objects_of_every_kind(tmp_path: Path) -> None:
     assert (tmp_path / "again").read_bytes() == samples.small()
     with pytest.raises(UsageError, match="folder"):
         pennyweight.compress(tmp_path, io.BytesIO())
+
+
+def test_gains_are_bits_below_order_0(tmp_path: Path) -> None:
+    """Of rows with two scales and a column that is the sum of two, each tensor gains what its kind of model can."""
+    rng = np.random.default_rng(11)
+    noise = rng.standard_normal((300, 64))
+    scaled = noise * np.exp2(rng.integers(0, 6, (300, 1)))
+    mixed = rng.standard_normal((3_000, 3)) @ rng.standard_normal((3, 40)) + 0.1 * rng.standard_normal((3_000, 40))
+    tensors = {"noise": noise, "scaled": scaled, "mixed": mixed}
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(samples.safetensors(*((n, "F16", t.shape, t.astype("<f2").tobytes()) for n, t in tensors.items())))
+    made = pennyweight.compress(path, preset="archive").output
+    info = {tensor.name: tensor for tensor in pennyweight.inspect(made, gains=True).files[0].tensors}
+    assert info["noise"].gained_bits is None or abs(info["noise"].gained_bits) < 0.05
+    assert info["scaled"].gained_bits is not None
+    assert 0.5 < info["scaled"].gained_bits < 3
+    assert info["mixed"].gained_bits is not None
+    assert 1 < info["mixed"].gained_bits < 5
+    assert info["mixed"].plans is None
+    assert all(tensor.gained_bits is None for tensor in pennyweight.inspect(made, plans=True).files[0].tensors)

@@ -192,11 +192,12 @@ def verify(
     )
 
 
-def inspect(src: Source, *, plans: bool = False) -> InspectReport:
-    """What a container, or each container of a folder, says of itself: nothing is decoded.
+def inspect(src: Source, *, plans: bool = False, gains: bool = False) -> InspectReport:
+    """What a container, or each container of a folder, says of itself: nothing is decoded unless gains are asked for.
 
     Args:
         plans: count, for every tensor, which nests of stages its frames are; for that every frame is read.
+        gains: say what scales and predictors gained of every tensor; for that the frames that have them are decoded.
 
     Raises:
         CorruptError, VersionError, InputError: as in `restore`.
@@ -205,7 +206,7 @@ def inspect(src: Source, *, plans: bool = False) -> InspectReport:
     files = []
     for path in containers(folder) if folder else [src]:
         with Reader(path) as file:
-            files.append(inspect_file(file, plans=plans))
+            files.append(inspect_file(file, plans=plans, gains=gains))
     n_bytes, stored = sum(info.n_bytes for info in files), sum(info.stored_bytes for info in files)
     return InspectReport(
         path=label(src),

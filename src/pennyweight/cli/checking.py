@@ -60,10 +60,12 @@ def verify(
 @click.command(cls=SourceCommand)
 @options.source("a container, or a folder of them")
 @click.option("--tensors", is_flag=True, help="list the tensors, and how each is stored")
+@click.option("--gains", is_flag=True, help="list them with what scales and predictors gained: decodes their frames")
 @options.as_json
-def inspect(src: str, tensors: bool, as_json: bool) -> None:
+def inspect(src: str, tensors: bool, gains: bool, as_json: bool) -> None:
     """Show what is in SRC, without decoding it."""
-    report = api.inspect(src, plans=tensors)
+    tensors = tensors or gains
+    report = api.inspect(src, plans=tensors, gains=gains)
     if as_json:
         say(report.to_json())
         return

@@ -72,6 +72,7 @@ def _tensors(info: ContainerInfo) -> Iterator[str]:
         totals.update(tensor.plans or {})
     ranked = totals.most_common()
     letters = dict(zip((plan for plan, _ in ranked), _letters(), strict=False))
+    gains = any(tensor.gained_bits is not None for tensor in info.tensors)
     rows = [
         (
             tensor.name,
@@ -79,14 +80,19 @@ def _tensors(info: ContainerInfo) -> Iterator[str]:
             "x".join(map(str, tensor.shape)) or "scalar",
             size(tensor.n_bytes),
             percent(tensor.stored_bytes, tensor.n_bytes),
+            *([_gain(tensor.gained_bits)] if gains else []),
             _used(tensor.plans, letters),
         )
         for tensor in info.tensors
     ]
     if info.gap_bytes:
         ratio = percent(info.gap_stored_bytes, info.gap_bytes)
-        rows.append(("(no tensor)", "", "", size(info.gap_bytes), ratio, _used(info.gap_plans, letters)))
-    yield table(("tensor", "dtype", "shape", "original", "ratio", "plan"), rows, left=(0, 1, 5))
+        of_gaps = ("(no tensor)", "", "", size(info.gap_bytes), ratio)
+        rows.append((*of_gaps, *([""] if gains else []), _used(info.gap_plans, letters)))
+    titles = ("tensor", "dtype", "shape", "original", "ratio", *(["gained"] if gains else []), "plan")
+    yield table(titles, rows, left=(0, 1, len(titles) - 1))
+    if gains:
+        yield "gained: bits for each weight, against order-0 entropy of the same bits of the weights"
     yield ""
     plans = [(letters[plan], f"{n:,}", plan) for plan, n in ranked]
     yield table(("plan", "blocks", ""), plans, left=(0, 2), elastic=2)
@@ -96,6 +102,10 @@ def _used(plans: dict[str, int] | None, letters: dict[str, str]) -> str:
     """`A`, or `A 91, B 2` where blocks differ."""
     ranked = Counter(plans or {}).most_common()
     return ", ".join(letters[plan] if len(ranked) == 1 else f"{letters[plan]} {n}" for plan, n in ranked) or "-"
+
+
+def _gain(bits: float | None) -> str:
+    return "-" if bits is None else f"{bits:.3f}"
 
 
 def _letters() -> Iterable[str]:
