@@ -21,6 +21,8 @@ def varint(value: int) -> bytes:
 
 def read_varint(src: bytes | memoryview, at: int) -> tuple[int, int]:
     """The varint at src[at:] and the position after it. CorruptError where it is cut, too long or not the shortest."""
+    if at < len(src) and src[at] < 128:
+        return src[at], at + 1  # nearly all are
     value = 0
     for count, byte in enumerate(src[at : at + MAX_BYTES]):
         value |= (byte & 127) << (7 * count)

@@ -49,7 +49,10 @@ struct Cut {
 
     Cut(const uint8_t* symbols, size_t n, size_t unit, uint32_t alphabet_size) : alphabet(alphabet_size), units((n + unit - 1) / unit, 1) {
         counts.resize(units.size() * alphabet);
-        for (size_t i = 0; i < n; ++i) ++counts[i / unit * alphabet + symbols[i]];
+        uint32_t* row = counts.data();
+        for (size_t begin = 0; begin < n; begin += unit, row += alphabet) {
+            for (size_t i = begin; i < std::min(begin + unit, n); ++i) ++row[symbols[i]];
+        }
     }
 
     void join_with_next(size_t piece) {

@@ -2,8 +2,10 @@
 //
 // z stands in pairs of places, z[k / 2][lane][k % 2], so that one madd takes two places of 8 lanes. Two places are predicted at once, which
 // halves the loads of z; what the first of them adds to the second follows when it is known. Tried and lost (Zen 3, where the two
-// multipliers and what feeds them are what is short): to keep compilers from loading z twice; three places, or half the lanes of four, at
-// once; to make the sums two to four places ahead, in slices between the steps of the places before: the processor overlaps them by itself.
+// multipliers and what feeds them are what is short): to keep compilers from loading z twice, or from moving sums; three places, or half
+// the lanes of four, at once; to make the sums of two places ahead, all at once or in slices between the steps of the places before: the
+// processor overlaps them by itself; to make those of 16 to 64 places ahead, tile by tile of z: a seventh less time for the sums, but more
+// for the whole, as short loops end where no branch predictor expects it.
 #pragma once
 
 #include <immintrin.h>

@@ -111,12 +111,13 @@ struct PredictorDecoder {
                                       words.next + 2 * _mm_popcnt_u32(mask & 0xff00ff), words.next + 2 * _mm_popcnt_u32(mask & 0xffffff)};
         const uint32_t masks[4] = {mask & 0xff, mask >> 16 & 0xff, mask >> 8 & 0xff, mask >> 24};
         words.next += 2 * _mm_popcnt_u32(mask);
-        const auto eight = [&](int i) __attribute__((always_inline)) {
-            const __m128i next = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at[i]));
-            return _mm_shuffle_epi8(next, _mm_load_si128(reinterpret_cast<const __m128i*>(kRefillBytes.of_mask[masks[i]])));
+        const auto words_at = [&](int i) __attribute__((always_inline)) { return reinterpret_cast<const __m128i*>(at[i]); };
+        const auto bytes_of = [&](int i) __attribute__((always_inline)) {
+            return reinterpret_cast<const __m128i*>(kRefillBytes.of_mask[masks[i]]);
         };
         for (int h = 0; h < kHalves; ++h) {
-            const __m256i fresh = _mm256_set_m128i(eight(2 * h + 1), eight(2 * h));
+            const __m256i next = _mm256_loadu2_m128i(words_at(2 * h + 1), words_at(2 * h));
+            const __m256i fresh = _mm256_shuffle_epi8(next, _mm256_loadu2_m128i(bytes_of(2 * h + 1), bytes_of(2 * h)));
             const __m256i old = _mm256_packus_epi32(states[2 * h], states[2 * h + 1]);  // right where it is below 2^16
             states[2 * h] = _mm256_blendv_epi8(states[2 * h], _mm256_unpacklo_epi16(fresh, old), low[2 * h]);
             states[2 * h + 1] = _mm256_blendv_epi8(states[2 * h + 1], _mm256_unpackhi_epi16(fresh, old), low[2 * h + 1]);
