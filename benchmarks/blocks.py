@@ -19,6 +19,7 @@ from pennyweight.pipeline.executor import decode_blocks, encode_blocks, max_fram
 from pennyweight.pipeline.files import Reader
 from pennyweight.pipeline.grouping import Member
 from pennyweight.pipeline.policy import load_preset
+from pennyweight.pipeline.progress import TwoPasses
 from pennyweight.pipeline.sources import TensorRange
 from pennyweight.pipeline.training import train
 from pennyweight.pipeline.views import TRAINED
@@ -91,7 +92,9 @@ class BlockCase:
     def encode(self) -> list[list[int]]:
         """Frames of all tasks, back to back."""
         t, blocks, at = self._tensors, self._blocks, 0
-        training = train(t.reader, t.segments, self._plans, self._block_bytes) if self._learns else None
+        training = None
+        if self._learns:
+            training = train(t.reader, t.segments, self._plans, self._block_bytes, TwoPasses(t.reader.size, None))
         self._side = list(training.side) if training else []
         lengths: list[list[int]] = []
         for task in self._tasks:

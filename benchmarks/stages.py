@@ -22,6 +22,7 @@ from pennyweight import native
 from pennyweight.pipeline.files import Reader
 from pennyweight.pipeline.plan import parse
 from pennyweight.pipeline.policy import Plans
+from pennyweight.pipeline.progress import TwoPasses
 from pennyweight.pipeline.sources import TensorRange
 from pennyweight.pipeline.training import train
 from pennyweight.stages.protocol import Encoded, Side, Stage, Stream, StreamSpec
@@ -165,7 +166,7 @@ def _on_keys(stage: str, bits: int) -> Work:
     tensor = _largest(BF16, "BF16")
     segment = TensorRange(len(tensor.data), tensor.name, DType.BF16, tensor.shape)
     plans: Plans = {DType.BF16: (parse(f"floatfields[bits={bits}](exponent: {stage})", DType.BF16),)}
-    training = train(Reader(io.BytesIO(tensor.data)), [segment], plans, BLOCK_BYTES)
+    training = train(Reader(io.BytesIO(tensor.data)), [segment], plans, BLOCK_BYTES, TwoPasses(len(tensor.data), None))
     above = _on_floats("floatfields", DType.BF16, BF16, bits=bits)
     places = range(0, len(tensor.data), BLOCK_BYTES)
     stages = [

@@ -20,7 +20,6 @@ from pennyweight.pipeline.blocks import MAX_RUN_BYTES, BlockTable, Task, block_s
 from pennyweight.pipeline.container import limits
 from pennyweight.pipeline.container.index import ENTRY_BYTES, GapRecord, Index, Record, TensorRecord
 from pennyweight.pipeline.container.writer import ContainerWriter
-from pennyweight.pipeline.decode import Progress
 from pennyweight.pipeline.digests import SegmentDigests
 from pennyweight.pipeline.executor import encode_blocks, max_frames_bytes
 from pennyweight.pipeline.files import Reader, naming
@@ -28,6 +27,7 @@ from pennyweight.pipeline.grouping import OWN_PART_BYTES, Member, kind_of
 from pennyweight.pipeline.output import Sink, sink
 from pennyweight.pipeline.plan import Plan, parse
 from pennyweight.pipeline.policy import Plans, Preset, plan_texts
+from pennyweight.pipeline.progress import Progress, TwoPasses
 from pennyweight.pipeline.report import Converted
 from pennyweight.pipeline.sources import Segment, SourceMap, TensorRange, find_source, opaque
 from pennyweight.pipeline.training import Training, train
@@ -78,8 +78,9 @@ def compress_file(
     with naming(src.name), sink(dst, force=force) as out:
         writer = ContainerWriter()
         out.write_at(0, [writer.header(lossy=False)])
-        encoding = _Encoding(src, found.segments, preset.block_bytes, plans, threads=threads)
-        tensors, gaps, whole = encoding.run(writer, out, threads=threads, sha256=sha256, progress=progress)
+        passes = TwoPasses(src.size, progress)
+        encoding = _Encoding(src, found.segments, preset.block_bytes, plans, threads=threads, passes=passes)
+        tensors, gaps, whole = encoding.run(writer, out, threads=threads, sha256=sha256)
         src.check_unchanged()
         index = Index(
             encoder=f"pennyweight {version('pennyweight')}",
@@ -131,15 +132,22 @@ class _Encoding:
     """The frames of one file."""
 
     def __init__(
-        self, src: Reader, segments: Sequence[Segment], block_bytes: int, plans: Plans, *, threads: int
+        self,
+        src: Reader,
+        segments: Sequence[Segment],
+        block_bytes: int,
+        plans: Plans,
+        *,
+        threads: int,
+        passes: TwoPasses,
     ) -> None:
-        self._src, self._segments, self._plans = src, segments, plans
+        self._src, self._segments, self._plans, self._passes = src, segments, plans, passes
         used = (plan for kind in {segment.dtype for segment in segments} for plan in plans[kind])
         self._training: Training | None = None
         if any(isinstance(stage, TRAINED) for plan in used for stage in plan.stages):
             with worker_pool(threads) as pool:
                 ordered = partial(in_order, pool, depth=tasks_ahead(threads))
-                self._training = train(src, segments, plans, block_bytes, map=ordered)
+                self._training = train(src, segments, plans, block_bytes, passes, map=ordered)
         self.side: Side = self._training.side if self._training else ()
         self.plans = self._training.tried if self._training else plans
         self._block_bytes = block_bytes
@@ -149,7 +157,7 @@ class _Encoding:
         self._buffers = Buffers()
 
     def run(
-        self, writer: ContainerWriter, out: Sink, *, threads: int, sha256: bool, progress: Progress | None
+        self, writer: ContainerWriter, out: Sink, *, threads: int, sha256: bool
     ) -> tuple[dict[int, str], str, str | None]:
         """Write all frames. Returns the digest of each tensor (by number of segment), of the gaps, and of the file."""
         depth = tasks_ahead(threads)
@@ -167,8 +175,7 @@ class _Encoding:
                 after.append(writing.submit(out.write_at, at, [piece.encoded[: sum(piece.lengths)].data]))
                 tensors.update(self._digests.update(raw))
                 follow_ups.add(after, partial(self._buffers.give, piece.memory, piece.encoded))
-                if progress:
-                    progress(piece.task.n_bytes)
+                self._passes.encoded(piece.task.n_bytes)
             follow_ups.drain()
         for stream in self.side:
             frame = np.empty(max_frames_bytes([stream.size]), dtype=np.uint8)

@@ -20,13 +20,11 @@ from pennyweight.pipeline.digests import SegmentDigests
 from pennyweight.pipeline.executor import decode_blocks
 from pennyweight.pipeline.frame import read_frame
 from pennyweight.pipeline.output import Sink
+from pennyweight.pipeline.progress import Progress
 from pennyweight.pipeline.window import Buffers, FollowUps, Stream, in_order, tasks_ahead, worker_pool
 
 MAX_STORED_BYTES: Final = 4 * TASK_BYTES
 """Frames that are read at once, unless it is only one. Ours are never near it; a hostile container may be."""
-
-Progress = Callable[[int], None]
-"""Called with the raw bytes done since the last call."""
 
 
 class Damage(NamedTuple):

@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 from pennyweight.errors import InputError
 from pennyweight.pipeline.blocks import TASK_BYTES
 from pennyweight.pipeline.compress import compress_file
-from pennyweight.pipeline.decode import Progress
 from pennyweight.pipeline.files import Reader, label
 from pennyweight.pipeline.output import AtomicFile, check_space
 from pennyweight.pipeline.policy import Preset
+from pennyweight.pipeline.progress import Progress
 from pennyweight.pipeline.report import Converted, Problem
 from pennyweight.pipeline.restore import restore_file
 from pennyweight.pipeline.sources import is_recognised

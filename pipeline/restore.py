@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pennyweight.pipeline.container.reader import ContainerReader
-from pennyweight.pipeline.decode import Damage, Progress, decode_checked
+from pennyweight.pipeline.decode import Damage, decode_checked
 from pennyweight.pipeline.files import Reader, naming
 from pennyweight.pipeline.output import check_space, check_target, sink
+from pennyweight.pipeline.progress import Progress
 from pennyweight.pipeline.report import Converted
 
 

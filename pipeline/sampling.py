@@ -66,6 +66,11 @@ class Job(NamedTuple):
     share: int
     turn: int = 0
 
+    @property
+    def told_bytes(self) -> int:
+        """Those of the tensor as far as progress is told: it is the same one that is turned."""
+        return 0 if self.turn else self.tensor.n_bytes
+
 
 class Sample(NamedTuple):
     """Whole rows, spread evenly over a tensor.

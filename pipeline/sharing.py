@@ -33,6 +33,7 @@ from pennyweight.pipeline.prediction import (
     price_of_bytes,
     solve,
 )
+from pennyweight.pipeline.progress import TwoPasses
 from pennyweight.pipeline.sampling import Job, draw
 from pennyweight.pipeline.tables import ONE
 from pennyweight.stages.entropy.linear_predictor import MAX_ROW, triangle_bytes
@@ -48,7 +49,7 @@ _LOOK_KEYS: Final = 2**14  # of each tensor, to see which predictor serves it
 _MAX_KEPT, _ALL_KEPT = 2**18, 2**25  # keys of a tensor and of all, held while clusters are sought
 
 
-def predict(src: Reader, jobs: Sequence[Job], map: Map) -> list[Prediction]:
+def predict(src: Reader, jobs: Sequence[Job], passes: TwoPasses, map: Map) -> list[Prediction]:
     """The best lesson of each tensor that has any. `map` may use threads; it gives results in order.
 
     Memory: for each thread what learn_alone says; 64 MiB; 4 MiB for each triangle of 1,024 keys that is being fitted.
@@ -56,7 +57,9 @@ def predict(src: Reader, jobs: Sequence[Job], map: Map) -> list[Prediction]:
     best: dict[int, Prediction] = {}
     members: dict[Band, list[Alone]] = defaultdict(list)
     kept = min(_MAX_KEPT, _ALL_KEPT // max(1, len(jobs)))
-    for alone in map(partial(learn_alone, src, kept), jobs):
+    for job, alone in zip(jobs, map(partial(learn_alone, src, kept), jobs), strict=True):
+        shares = alone is not None and alone.band is not None
+        passes.trained(job.told_bytes * (2 if shares else 3) // 8)
         if alone is None:
             continue
         _keep(best, alone.lesson)
@@ -65,6 +68,7 @@ def predict(src: Reader, jobs: Sequence[Job], map: Map) -> list[Prediction]:
     for band in sorted(members):
         for lesson in _Sharing(src, band, best, map).lessons(members[band]):
             _keep(best, lesson)
+        passes.trained(sum(member.job.told_bytes // 8 for member in members[band]))
     return [best[segment] for segment in sorted(best) if best[segment].cost < best[segment].cost_without]
 
 

@@ -20,6 +20,7 @@ from pennyweight.pipeline.files import Reader
 from pennyweight.pipeline.plan import Plan
 from pennyweight.pipeline.policy import Plans
 from pennyweight.pipeline.prediction import Prediction, price_of_bytes
+from pennyweight.pipeline.progress import TwoPasses
 from pennyweight.pipeline.sampling import Lesson, learn
 from pennyweight.pipeline.sharing import predict
 from pennyweight.pipeline.side_writer import SideWriter
@@ -93,7 +94,9 @@ class Training:
         }
 
 
-def train(src: Reader, segments: Sequence[Segment], plans: Plans, block_bytes: int, *, map: Map = map) -> Training:
+def train(
+    src: Reader, segments: Sequence[Segment], plans: Plans, block_bytes: int, passes: TwoPasses, *, map: Map = map
+) -> Training:
     """Learn from the tensors of a file. `map` may use threads; it gives results in order. InputError as reading does.
 
     Memory: a sample for each thread, of at most 2**21 keys and what its elements have besides, the lessons, and what
@@ -101,8 +104,12 @@ def train(src: Reader, segments: Sequence[Segment], plans: Plans, block_bytes: i
     """
     of_scales = jobs_for(segments, plans, Scales, _SCALES_SHARE, block_bytes)
     of_predictors = jobs_for(segments, plans, LinearPredictor, _PREDICTOR_SHARE, block_bytes)
-    scales = {lesson.segment: lesson for lesson in map(partial(learn, src), of_scales) if lesson is not None}
-    predictions = {lesson.segment: lesson for lesson in predict(src, of_predictors, map)}
+    scales = dict[int, Lesson]()
+    for job, taught in zip(of_scales, map(partial(learn, src), of_scales), strict=True):
+        if taught is not None:
+            scales[taught.segment] = taught
+        passes.trained(job.told_bytes // 8)
+    predictions = {lesson.segment: lesson for lesson in predict(src, of_predictors, passes, map)}
     predictions = _better(predictions, scales)
     scales = {segment: lesson for segment, lesson in scales.items() if segment not in predictions}
     side = SideWriter()

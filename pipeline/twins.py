@@ -11,8 +11,8 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from pennyweight.pipeline.decode import Progress
 from pennyweight.pipeline.files import Reader
+from pennyweight.pipeline.progress import Progress
 from pennyweight.pipeline.report import Converted
 from pennyweight.pipeline.targets import SUFFIX
 from pennyweight.pipeline.verify import first_difference, verify_file

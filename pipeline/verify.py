@@ -12,8 +12,9 @@ from pennyweight.errors import CorruptError
 from pennyweight.pipeline.blocks import TASK_BYTES, Task
 from pennyweight.pipeline.container.index import Index
 from pennyweight.pipeline.container.reader import ContainerReader
-from pennyweight.pipeline.decode import Damage, FrameDecoder, Progress, check_side, decode_checked
+from pennyweight.pipeline.decode import Damage, FrameDecoder, check_side, decode_checked
 from pennyweight.pipeline.files import Reader, naming
+from pennyweight.pipeline.progress import Progress
 from pennyweight.pipeline.report import Problem
 from pennyweight.pipeline.window import Buffers, Stream, in_order, tasks_ahead, worker_pool
 

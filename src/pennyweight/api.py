@@ -9,11 +9,11 @@ from pathlib import Path
 from pennyweight.errors import UsageError
 from pennyweight.pipeline.checkpoint import Checkpoint
 from pennyweight.pipeline.compress import compress_file
-from pennyweight.pipeline.decode import Progress
 from pennyweight.pipeline.files import PathLike, Reader, label
 from pennyweight.pipeline.folder import compress_folder, containers, restore_folder, verify_folder
 from pennyweight.pipeline.inspect import inspect_file
 from pennyweight.pipeline.policy import load_preset
+from pennyweight.pipeline.progress import Progress
 from pennyweight.pipeline.report import (
     CompressReport,
     Converted,

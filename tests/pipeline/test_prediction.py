@@ -14,6 +14,7 @@ from pennyweight.pipeline.files import Reader
 from pennyweight.pipeline.frame import encode_frame, read_frame
 from pennyweight.pipeline.plan import parse
 from pennyweight.pipeline.policy import Plans
+from pennyweight.pipeline.progress import TwoPasses
 from pennyweight.pipeline.sources import Segment, TensorRange
 from pennyweight.pipeline.training import Training, train
 from pennyweight.stages.entropy.linear_predictor import LinearPredictor, PredictorModel
@@ -41,7 +42,9 @@ def learn(tensors: Sequence[Weights], threads: int = 1) -> tuple[Training, Strea
     ]
     plans: Plans = {kind: (parse(PLAN, DType.F16),) if kind is DType.F16 else () for kind in (*DType, None)}
     with Reader(io.BytesIO(b"".join(raw))) as src, ThreadPoolExecutor(threads) as pool:
-        return train(src, segments, plans, 524_288, map=pool.map), np.frombuffer(b"".join(raw), np.uint8)
+        return train(src, segments, plans, 524_288, TwoPasses(src.size, None), map=pool.map), np.frombuffer(
+            b"".join(raw), np.uint8
+        )
 
 
 def model(training: Training, segment: int) -> PredictorModel | None:

@@ -109,7 +109,9 @@ def _stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(registry.STAGES, 99, FromSide)
     monkeypatch.setitem(registry.BY_NAME, "from_side", FromSide)
     monkeypatch.setattr(compress, "TRAINED", (FromSide,))
-    monkeypatch.setattr(compress, "train", lambda src, segments, plans, block_bytes, map: Trained(segments, plans))
+    monkeypatch.setattr(
+        compress, "train", lambda src, segments, plans, block_bytes, passes, map: Trained(segments, plans)
+    )
     asked.clear()
     return
 

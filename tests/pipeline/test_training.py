@@ -16,6 +16,7 @@ from pennyweight.pipeline.files import Reader
 from pennyweight.pipeline.frame import encode_frame, read_frame
 from pennyweight.pipeline.plan import parse
 from pennyweight.pipeline.policy import Plans
+from pennyweight.pipeline.progress import TwoPasses
 from pennyweight.pipeline.sources import Gap, Segment, TensorRange
 from pennyweight.pipeline.tables import ONE, choose_tables, costs, frequencies, log2, price
 from pennyweight.pipeline.training import Training, train
@@ -47,7 +48,9 @@ def learn(tensors: Sequence[NDArray[Any]], dtype: DType = DType.F16, threads: in
     plans: Plans = {kind: (parse(PLAN, dtype),) if kind is dtype else () for kind in (*DType, None)}
     data = b"-" * 11 + b"".join(raw)
     with Reader(io.BytesIO(data)) as src, ThreadPoolExecutor(threads) as pool:
-        return train(src, segments, plans, 524_288, map=pool.map), np.frombuffer(data, np.uint8)
+        return train(src, segments, plans, 524_288, TwoPasses(src.size, None), map=pool.map), np.frombuffer(
+            data, np.uint8
+        )
 
 
 def model(training: Training, segment: int) -> ScalesModel | None:
