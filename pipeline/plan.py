@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from pennyweight.errors import UsageError
@@ -78,6 +78,7 @@ class Plan:
 STORE = Plan(Store())
 
 
+@lru_cache(maxsize=256)  # a preset is resolved where it is read, and again for each file
 def parse(text: str, dtype: DType | None) -> Plan:
     """The plan for tensors of that dtype, or for gaps (None). UsageError with the plan and the reason."""
     tokens = _Tokens(text)

@@ -29,7 +29,7 @@ from pennyweight.pipeline.tables import ONE, choose_tables, costs, price, weight
 from pennyweight.pipeline.views import TRAINED, jobs_for
 from pennyweight.stages.entropy.linear_predictor import LinearPredictor, Predictor, PredictorModel, triangle_bytes
 from pennyweight.stages.entropy.scales import Scales, ScalesModel
-from pennyweight.stages.protocol import Stream
+from pennyweight.stages.protocol import Stage, Stream
 from pennyweight.stages.split.transpose import Transpose
 from pennyweight.types import DType
 
@@ -73,7 +73,8 @@ class Training:
         if trained is None:
             return plans
         stage = trained.stage.at(first_byte * trained.n_keys // kind.n_bytes)
-        return tuple(_with(plan, stage, trained.turn) for plan in plans)
+        untrained = replace(stage, model=None, first=0)
+        return tuple(_with(plan, untrained, stage, trained.turn) for plan in plans)
 
     def predicts(self, segment: int) -> bool:
         """Whether weights of that segment are to be predicted."""
@@ -217,13 +218,13 @@ def _of_use(plan: Plan, learned: set[_Taught], *, turned: bool) -> Plan | None:
     return replace(trees[0], alternatives=tuple(trees[1:])) if trees else None
 
 
-def _with(plan: Plan, stage: Scales | LinearPredictor, turn: int) -> Plan:
-    """The plan with every untrained stage of that kind replaced: with turn, below a `transpose`, else elsewhere."""
+def _with(plan: Plan, untrained: Stage, stage: Stage, turn: int) -> Plan:
+    """The plan with every untrained stage replaced: with turn, below a `transpose`, else elsewhere."""
     own, children = plan.stage, plan.children
     if not isinstance(own, Transpose):
-        own = stage if not turn and own == replace(stage, model=None, first=0) else own
-        children = tuple(_with(child, stage, turn) for child in children)
+        own = stage if not turn and own == untrained else own
+        children = tuple(_with(child, untrained, stage, turn) for child in children)
     elif turn:
-        own, children = replace(own, rows=turn), tuple(_with(child, stage, 0) for child in children)
-    alternatives = tuple(_with(tree, stage, turn) for tree in plan.alternatives)
-    return replace(plan, stage=own, children=children, alternatives=alternatives)
+        own, children = replace(own, rows=turn), tuple(_with(child, untrained, stage, 0) for child in children)
+    alternatives = tuple(_with(tree, untrained, stage, turn) for tree in plan.alternatives)
+    return Plan(own, children, plan.params, alternatives)
