@@ -49,12 +49,18 @@ class Band(NamedTuple):
     n_triangles: int
 
 
+class Without(NamedTuple):
+    """What a sample's keys would cost, in 1 / ONE bit, coded by their own frequencies, and their signs alone."""
+
+    cost: int
+    signs: int
+
+
 @dataclass(frozen=True)
 class Prediction:
     """A lesson. counts: (96, 128). triangles: empty without a predictor. turn: as in its Job.
 
-    cost, cost_without: of the sample, in 1 / ONE bit, with this stage and if keys were coded by their own frequencies;
-    coefficients are in it unless they are shared. signs: what the signs alone would cost.
+    cost: of the sample, in 1 / ONE bit; coefficients are in it unless they are shared.
     """
 
     segment: int
@@ -63,8 +69,7 @@ class Prediction:
     columns: bytes | None
     counts: NDArray[np.int64]
     cost: int
-    cost_without: int
-    signs: int
+    without: Without
     turn: int = 0
     w: int = 0
     triangles: bytes = b""
@@ -110,7 +115,7 @@ def learn_alone(src: Reader, kept_keys: int, job: Job) -> Alone | None:
     d = sample.row
     geometry = Geometry(d, min(d, geometry.s), geometry.g if with_columns else d)
     columns = native.scales_fit(unsigned.keys, MANTISSA_BITS, d, geometry.s, geometry.g, 2)[1] if with_columns else None
-    plain = _lesson(job, sample, geometry, None if columns is None else columns.tobytes())
+    plain = _lesson(job, sample, _without(sample), geometry, None if columns is None else columns.tobytes())
     if plain is None:
         return None
     kernel, band = _kernel(job, sample), _band(d)
@@ -118,7 +123,8 @@ def learn_alone(src: Reader, kept_keys: int, job: Job) -> Alone | None:
     if band is not None and sample.n_keys // d >= _OWN_ROWS * band.w:
         own.append((band, _OWN_SHRINK))
     # Scales of short runs are worth less where a predictor knows what came before
-    whole_rows = None if geometry.s == d or not own else _lesson(job, sample, replace(geometry, s=d), plain.columns)
+    by_rows = replace(geometry, s=d)
+    whole_rows = None if geometry.s == d or not own else _lesson(job, sample, plain.without, by_rows, plain.columns)
     lessons = [plain]
     for base in filter(None, (plain, whole_rows)):
         lessons += [_own(src, job, sample, base, *each) for each in own]
@@ -140,7 +146,7 @@ def fitted(job: Job, sample: Sample, plain: Prediction, band: Band, triangles: b
         # Of a short kernel's places what remains is much the same in all channels, and d scales are many
         residuals.append((native.predictor_residuals(z, w, w, triangles).tobytes() * (d // w), w))
     tried = [
-        _lesson(job, sample, plain.geometry, plain.columns, w, triangles, each, n_scales)
+        _lesson(job, sample, plain.without, plain.geometry, plain.columns, w, triangles, each, n_scales)
         for each, n_scales in residuals
     ]
     return min(filter(None, tried), key=lambda lesson: lesson.cost, default=plain)
@@ -223,6 +229,7 @@ def _own(src: Reader, job: Job, sample: Sample, plain: Prediction, band: Band, s
 def _lesson(
     job: Job,
     sample: Sample,
+    without: Without,
     geometry: Geometry,
     columns: bytes | None,
     w: int = 0,
@@ -242,8 +249,11 @@ def _lesson(
     # Each count flatters, as its table will be another's; with a predictor there are more of them
     cells = ONE * int(np.count_nonzero(counts))
     cost = price(counts) + cells + price(np.bincount(counted[1])) + 8 * ONE * counted[2] + side
-    keys = sample.keys.view("<u2")
-    signs = price(np.bincount(keys >> 15))
-    without = price(np.bincount(keys & _UNSIGNED)) + signs
-    fields = (job.segment, sample.n_keys, geometry, columns, counts, cost, without, signs, job.turn)
+    fields = (job.segment, sample.n_keys, geometry, columns, counts, cost, without, job.turn)
     return Prediction(*fields, w, triangles, residuals)
+
+
+def _without(sample: Sample) -> Without:
+    counts = np.bincount(sample.keys.view("<u2"), minlength=1 << 16).reshape(2, -1)
+    signs = price(counts.sum(axis=1))
+    return Without(price(counts.sum(axis=0)) + signs, signs)

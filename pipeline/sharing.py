@@ -69,7 +69,7 @@ def predict(src: Reader, jobs: Sequence[Job], passes: TwoPasses, map: Map) -> li
         for lesson in _Sharing(src, band, best, map).lessons(members[band]):
             _keep(best, lesson)
         passes.trained(sum(member.job.told_bytes // 8 for member in members[band]))
-    return [best[segment] for segment in sorted(best) if best[segment].cost < best[segment].cost_without]
+    return [best[segment] for segment in sorted(best) if best[segment].cost < best[segment].without.cost]
 
 
 def _keep(best: dict[int, Prediction], lesson: Prediction) -> None:

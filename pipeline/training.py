@@ -137,9 +137,11 @@ def _better(predictions: dict[int, Prediction], scales: dict[int, Lesson]) -> di
     gains = {}
     for segment, cost in _costs(list(predictions.values()), _PREDICTOR_BITS).items():
         one = predictions[segment]
-        without = one.cost_without * one.n_keys // one.n_counted
+        without = one.without.cost * one.n_keys // one.n_counted
         if segment in with_scales:
-            without = min(without, with_scales[segment] + one.signs * one.n_keys // one.n_counted - ONE * one.n_keys)
+            without = min(
+                without, with_scales[segment] + one.without.signs * one.n_keys // one.n_counted - ONE * one.n_keys
+            )
         gains[segment] = without - cost
     together: dict[bytes, int] = {}
     for segment, lesson in predictions.items():
