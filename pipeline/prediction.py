@@ -163,8 +163,8 @@ def moments_of(z: Stream, band: Band) -> NDArray[np.int64]:
     return native.predictor_moments(z, band.d, band.w, band.n_triangles).view("<i8").astype(np.int64)
 
 
-def draw_moments(src: Reader, alone: Alone, band: Band, n_rows: int) -> tuple[NDArray[np.int64], int]:
-    """The moments of so many rows of a tensor, or of all, and how many these are."""
+def draw_moments(src: Reader, alone: Alone, band: Band, n_rows: int) -> tuple[int, NDArray[np.int64]]:
+    """How many rows, at most so many, and their moments."""
     return _draw_moments(src, alone.job, alone.drawn, alone.plain, band, n_rows)
 
 
@@ -188,13 +188,13 @@ def _unsigned(sample: Sample) -> Sample:
 
 def _draw_moments(
     src: Reader, job: Job, drawn: Sample, plain: Prediction, band: Band, n_rows: int
-) -> tuple[NDArray[np.int64], int]:
+) -> tuple[int, NDArray[np.int64]]:
     w = band.w
     moments, n = np.zeros(band.n_triangles * (w * (w + 1) // 2 + w), np.int64), 0
     for keys in draw_rows(src, job, drawn, min(n_rows, drawn.n_keys // band.d), _CHUNK_KEYS):
         moments += moments_of(values(keys, plain), band)
         n += keys.size // 2 // band.d
-    return moments, n
+    return n, moments
 
 
 def _kernel(job: Job, sample: Sample) -> Band | None:
@@ -215,7 +215,7 @@ def _own(src: Reader, job: Job, sample: Sample, plain: Prediction, band: Band, s
     d, w, n_triangles = band
     n_rows = sample.n_keys // d
     wanted = max(sample.n_drawn // d, FIT_ROWS * w * n_triangles * w // d)
-    moments, n_fitted = _draw_moments(src, job, sample, plain, band, wanted)
+    n_fitted, moments = _draw_moments(src, job, sample, plain, band, wanted)
     n_vectors = n_fitted * (d // w) // n_triangles
     triangles = solve(moments, n_vectors, band, shrink, biased=True)
     lesson = fitted(job, sample, plain, band, triangles)

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
+from itertools import chain, islice
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -85,6 +86,13 @@ class _Fit(NamedTuple):
     n_rows: int
 
 
+class _Moments(NamedTuple):
+    """Of how many rows, and their sums."""
+
+    n_rows: int
+    sums: NDArray[np.int64]
+
+
 class _Served(NamedTuple):
     """A tensor, seen in one way, and what it gains by a predictor, in 1 / ONE bit."""
 
@@ -107,8 +115,7 @@ class _Sharing:
         for n_clusters in _CLUSTERS:
             clusters, gain = list[list[_Served]](), 0
             for _ in range(_ROUNDS):
-                fits = [fit for cluster in tried if (fit := self._trial(cluster)) is not None]
-                clusters, gain = self._assign(looks, fits)
+                clusters, gain = self._assign(looks, self._trials(tried))
                 tried = [[each.member for each in cluster] for cluster in clusters]
             if gain <= most:
                 break
@@ -118,19 +125,24 @@ class _Sharing:
             tried = _halves(clusters, members)
         return [lesson for cluster in found for lesson in self._final([each.member for each in cluster])]
 
-    def _trial(self, cluster: Sequence[Alone]) -> _Fit | None:
+    def _trials(self, clusters: Sequence[Sequence[Alone]]) -> list[_Fit]:
         """By the rows at hand."""
-        d = self._band.d
-        wanted = -(-_TRIAL_ROWS * self._band.w // max(1, len(cluster)))
-        rows = [member.z.reshape(-1, 2 * d)[:wanted].reshape(-1) for member in cluster]
-        return self._solve(sum(z.size for z in rows) // (2 * d), self._map(partial(moments_of, band=self._band), rows))
+        rows = [self._rows(cluster) for cluster in clusters if cluster]
+        moments = iter(self._map(partial(moments_of, band=self._band), chain.from_iterable(rows)))
+        n_rows = [sum(z.size for z in some) // (2 * self._band.d) for some in rows]
+        sums = [reduce(np.add, islice(moments, len(some))) for some in rows]
+        return list(filter(None, self._map(self._solve, map(_Moments, n_rows, sums))))
 
-    def _solve(self, n: int, moments: Iterable[NDArray[np.int64]]) -> _Fit | None:
+    def _rows(self, cluster: Sequence[Alone]) -> list[Stream]:
+        wanted = -(-_TRIAL_ROWS * self._band.w // len(cluster))
+        return [member.z.reshape(-1, 2 * self._band.d)[:wanted].reshape(-1) for member in cluster]
+
+    def _solve(self, moments: _Moments) -> _Fit | None:
         """None from too few rows to say anything."""
-        w = self._band.w
+        n, w = moments.n_rows, self._band.w
         if 5 * n < 6 * w:
             return None
-        return _Fit(solve(np.asarray(sum(moments)), n, self._band, _SHRINK + 13_107 * w // n, biased=False), n)
+        return _Fit(solve(moments.sums, n, self._band, _SHRINK + 13_107 * w // n, biased=False), n)
 
     def _assign(self, looks: Sequence[_Look], fits: Sequence[_Fit]) -> tuple[list[list[_Served]], int]:
         """Each tensor to the predictor that serves it best, if any does, and what all gain.
@@ -153,8 +165,7 @@ class _Sharing:
         """The lessons of those that gain by a predictor fitted to more rows, if it is worth what it takes."""
         wanted = -(-FIT_ROWS * self._band.w // len(cluster))
         drawn = self._map(lambda member: draw_moments(self._src, member, self._band, wanted), cluster)
-        moments, n = zip(*drawn, strict=True)
-        fit = self._solve(sum(n), moments)
+        fit = self._solve(_Moments(*reduce(lambda a, b: (a[0] + b[0], a[1] + b[1]), drawn)))
         if fit is None:
             return []
         lessons = self._map(partial(_with_shared, self._src, self._band, fit.triangles), cluster)
