@@ -47,7 +47,7 @@ _CLUSTERS: Final = (1, 2, 4)
 _ROUNDS: Final = 2
 _TRIAL_ROWS: Final = 8  # to a key of a band, while clusters are sought
 _LOOK_KEYS: Final = 2**14  # of each tensor, to see which predictor serves it
-_MAX_KEPT, _ALL_KEPT = 2**18, 2**25  # keys of a tensor and of all, held while clusters are sought
+_MAX_KEPT, _ALL_KEPT = 2**20, 2**25  # keys of a tensor and of all, held while clusters are sought
 
 
 def predict(src: Reader, jobs: Sequence[Job], passes: TwoPasses, map: Map) -> list[Prediction]:
