@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -146,3 +147,16 @@ def test_large_blocks_without_predictions_may_be_in_pieces(tmp_path: Path) -> No
         assert spec_decoder.decode(target.read_bytes()) == source.read_bytes()
         made[preset] = target.stat().st_size
     assert made["archive"] <= made["high"]
+
+
+@pytest.mark.parametrize("shape", [(3, 32_768), (3, 32_769), (2, 65_536), (2, 65_537), (1, 70_000), (70_000, 1)])
+@pytest.mark.parametrize("dtype", [DType.C64, DType.F16])
+def test_rows_as_long_as_the_stage_takes_and_longer(shape: tuple[int, int], dtype: DType) -> None:
+    """A complex number has two keys."""
+    bits = np.random.default_rng(6).standard_normal(shape[0] * shape[1] * (2 if dtype is DType.C64 else 1)) * 0.02
+    raw = bits.astype("<f4" if dtype is DType.C64 else "<f2").tobytes()
+    data, made, back = samples.safetensors(("w", dtype.label, shape, raw)), io.BytesIO(), io.BytesIO()
+    pennyweight.compress(io.BytesIO(data), made, preset="archive")
+    assert len(made.getvalue()) < 0.86 * len(data)
+    pennyweight.restore(made, back)
+    assert back.getvalue() == data
