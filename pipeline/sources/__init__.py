@@ -19,6 +19,7 @@ from pennyweight.pipeline.sources import (
     tflite,
     torch_dcp,
     torch_legacy,
+    torch_tar,
     torch_zip,
 )
 from pennyweight.pipeline.sources.segments import Gap, Segment, SourceMap, TensorRange
@@ -32,6 +33,7 @@ _FORMATS: Final = (
     torch_zip.read,
     torch_dcp.read,
     torch_legacy.read,
+    torch_tar.read,
     npy.read,
     npz.read,
     hdf5.read,

@@ -180,9 +180,9 @@ OPCODES: Final[dict[bytes, Callable[[Machine], object]]] = {
     b"\x8b": _nothing_from(lambda m: m.sized(4)),  # LONG4, FLOAT, BINFLOAT
     b"F": _nothing_from(Machine.line),
     b"G": _nothing_from(lambda m: m.take(8)),
-    b"I": _nothing_from(Machine.line),  # protocol 0, which torch never wrote: INT, LONG, STRING, UNICODE
-    b"L": _nothing_from(Machine.line),
-    b"S": _nothing_from(Machine.line),
+    b"I": lambda m: m.push(int(m.line())),  # Python 2 writes numbers of more than 32 bits so
+    b"L": lambda m: m.push(int(m.line().removesuffix(b"L"))),
+    b"S": _nothing_from(Machine.line),  # protocol 0, which torch never wrote: STRING, UNICODE
     b"V": _nothing_from(Machine.line),
     b"U": lambda m: m.push(text(m.sized(1))),  # SHORT_BINSTRING, BINSTRING
     b"T": lambda m: m.push(text(m.sized(4))),

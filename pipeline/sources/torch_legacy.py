@@ -41,7 +41,7 @@ def _tensors(file: Reader, data: bytes) -> Iterator[tuple[int, TensorRange]]:
         value, at = read_pickle(data, at)
         pickles.append(value)
     magic, protocol, machine, root, keys = pickles
-    if (magic, protocol) != (_MAGIC, _PROTOCOL) or not _is_little_endian(machine) or type(keys) is not list:
+    if (magic, protocol) != (_MAGIC, _PROTOCOL) or not is_little_endian(machine) or type(keys) is not list:
         raise Lie("of another kind")
     storages = read_storages(root)
     glimpse = Glimpse(file)
@@ -55,7 +55,8 @@ def _tensors(file: Reader, data: bytes) -> Iterator[tuple[int, TensorRange]]:
         at += storage.n_bytes
 
 
-def _is_little_endian(machine: Any) -> bool:
+def is_little_endian(machine: Any) -> bool:
+    """Whether the machine that wrote it says so."""
     return type(machine) is Pairs and any(
         key == "little_endian" and value is True for key, value in zip(machine[::2], machine[1::2], strict=False)
     )

@@ -6,7 +6,7 @@ storage's class, or, for types that came after such classes, an argument of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import prod
 from typing import Any, Final, NamedTuple
 
@@ -100,15 +100,17 @@ class Storage:
         return self.n_elements * self.element.n_bytes
 
 
-def read_storages(root: Any) -> dict[str, Storage]:
+def read_storages(root: Any, outside: Mapping[str, Any] | None = None) -> dict[str, Storage]:
     """Those in what `read_pickle` gives, by key. Lie where their names would not fit an index.
+
+    outside: storages, and calls that rebuild tensors, which the pickle knows by a word alone.
 
     A tensor is named by the keys and indexes that lead to it, joined by dots: `optimizer.state.3.exp_avg`. Of several
     ways the shortest counts. What makes no sense is passed over.
     """
     storages: dict[str, Storage] = {}
     layouts: dict[tuple[int, int], _Layout | None] = {}
-    for name, value in _walk(root):
+    for name, value in _walk(root, outside or {}):
         call = type(value) is Call
         found = _find(value[1][0] if call else value, storages)
         if found is None:
@@ -130,7 +132,7 @@ def read_storages(root: Any) -> dict[str, Storage]:
     return storages
 
 
-def _walk(root: Any) -> Iterator[tuple[str, Any]]:
+def _walk(root: Any, outside: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Calls that rebuild tensors, and storages that stand alone, with their names. Breadth first, each value once."""
     seen: set[int] = set()
     queue = [("", root)] if type(root) in _NESTED else []
@@ -152,7 +154,8 @@ def _walk(root: Any) -> Iterator[tuple[str, Any]]:
                 if function == _WITH_PARAMETERS:
                     queue.append((name, value[1]))
         elif kind is Persistent:
-            yield name, value
+            word = value[0]
+            yield name, outside.get(word, value) if type(word) is str else value
         else:
             queue += _named(name, zip(value[::2], value[1::2], strict=False) if kind is Pairs else enumerate(value))
 
@@ -189,13 +192,18 @@ def _find(value: Any, storages: dict[str, Storage]) -> tuple[Storage, int] | Non
         return None
     storage = storages.get(key)
     if storage is None:
-        element = _DTYPES.get(_STORAGES.get(kind.rpartition(".")[2], ""))
+        element = element_of(kind)
         if element is None:
             return None
         storage = storages[key] = Storage(element, n_elements)
     if part and type(part[0]) is tuple and len(part[0]) == 3 and _is_size(part[0][1]):
         return storage, part[0][1] * storage.element.n_bytes
     return storage, 0
+
+
+def element_of(kind: Any) -> Element | None:
+    """Of a class of storages that is known."""
+    return _DTYPES.get(_STORAGES.get(kind.rpartition(".")[2], "")) if type(kind) is Global else None
 
 
 def _element(arguments: list[Any]) -> Element:

@@ -96,6 +96,12 @@ def test_what_is_outside_keeps_its_name(protocol: int) -> None:
     assert pairs[1] == (("at", "1"),)
 
 
+def test_long_integers_of_python_2_are_read() -> None:
+    assert read_pickle(b"(I%d\nL-%dL\nt." % (2**40, 2**70))[0] == (2**40, -(2**70))
+    with pytest.raises(Lie):
+        read_pickle(b"Ione\n.")
+
+
 def test_names_are_not_imported() -> None:
     value, _ = read_pickle(b"cno.such.module\nnor name\n.")
     assert type(value) is Global

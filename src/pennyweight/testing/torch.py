@@ -1,8 +1,10 @@
-"""Small files as torch writes them, made without torch: zip, the stream of pickles of before 1.6, and .distcp."""
+"""Small files as torch writes them, made without torch: zip, .distcp, pickles in a row of before 1.6, tar of before."""
 
 from __future__ import annotations
 
+import io
 import struct
+import tarfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
@@ -48,16 +50,51 @@ def torch_zip(value: Any, storages: Mapping[str, TorchStorage], *, byteorder: st
 
 def torch_legacy(value: Any, storages: Mapping[str, TorchStorage], *, little_endian: bool = True) -> bytes:
     """The same by `_use_new_zipfile_serialization=False`."""
-    machine = {
-        "protocol_version": 1001,
-        "little_endian": little_endian,
-        "type_sizes": {"short": 2, "int": 4, "long": 4},
-    }
+    machine = _machine(1001, little_endian)
     keys = sorted(storages)
     pickles = b"".join(
         torch_pickle(each, storages, legacy=True) for each in (_LEGACY_MAGIC, 1001, machine, value, keys)
     )
     return pickles + b"".join(storages[key].n_elements.to_bytes(8, "little") + storages[key].raw for key in keys)
+
+
+def torch_tar(
+    value: Any,
+    storages: Mapping[str, TorchStorage],
+    parts: Mapping[str, tuple[str, int, int]] | None = None,
+    *,
+    little_endian: bool = True,
+) -> bytes:
+    """What torch 0.1.9 writes. parts: what are storages to tensors, too, each a storage, first element, and number."""
+    parts = parts or {}
+    address = {key: 0x7F00_0000_0000 + 64 * i for i, key in enumerate((*storages, *parts))}
+    pickler = _TarPickler(storages)
+    root = b"".join((b"\x80\2", *pickler.write(value), b"."))
+    tensors = [torch_pickle(len(pickler.tensors), {})]
+    for i, tensor in enumerate(pickler.tensors):
+        kind = storages[parts.get(tensor.storage, (tensor.storage,))[0]].kind.replace("Storage", "Tensor")
+        numbers = (*tensor.shape, *_strides(tensor), tensor.offset)
+        tensors += (
+            _item(i, address[tensor.storage], kind),
+            struct.pack(f"<q{len(numbers)}q", len(tensor.shape), *numbers),
+        )
+    held = [torch_pickle(len(storages), {})]
+    for key, storage in storages.items():
+        held += _item(address[key], "cpu", storage.kind), storage.n_elements.to_bytes(8, "little"), storage.raw
+    views = [(address[key], address[whole], first, n) for key, (whole, first, n) in parts.items()]
+    members = {
+        "sys_info": torch_pickle(_machine(1000, little_endian), {}),
+        "pickle": root,
+        "tensors": b"".join(tensors),
+        "storages": b"".join((*held, torch_pickle(views, {}))),
+    }
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:", format=tarfile.PAX_FORMAT) as tar:
+        for name, raw in members.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(raw), 1483228800.5  # which goes into a header of its own
+            tar.addfile(info, io.BytesIO(raw))
+    return out.getvalue()
 
 
 def torch_dcp(items: Iterable[tuple[Any, Mapping[str, TorchStorage]]]) -> bytes:
@@ -88,6 +125,17 @@ def zip_file(members: Mapping[str, bytes]) -> bytes:
 def torch_pickle(value: Any, storages: Mapping[str, TorchStorage], *, legacy: bool = False) -> bytes:
     """The object alone, as both kinds of files hold it."""
     return b"".join((b"\x80\2", *_Pickler(storages, legacy).write(value), b"."))
+
+
+def _machine(protocol: int, little_endian: bool) -> dict[str, Any]:
+    sizes = {"short": 2, "int": 4, "long": 4}
+    return {"protocol_version": protocol, "little_endian": little_endian, "type_sizes": sizes}
+
+
+def _item(key: int, other: int | str, kind: str) -> bytes:
+    """The pickle before a storage or a tensor of a tar."""
+    pickler = _Pickler({}, legacy=True)
+    return b"".join((b"\x80\2", *pickler.write(key), *pickler.write(other), *pickler.name("torch", kind), b"\x87."))
 
 
 class _Pickler:
@@ -133,7 +181,8 @@ class _Pickler:
             else opcodes + b"r" + struct.pack("<I", number)
         )
 
-    def _name(self, module: str, name: str) -> Iterator[bytes]:
+    def name(self, module: str, name: str) -> Iterator[bytes]:
+        """The opcodes of what Python would import."""
         yield from self._once(f"c{module}\n{name}\n".encode())
 
     def _int(self, value: int) -> bytes:
@@ -146,18 +195,31 @@ class _Pickler:
 
     def _tensor(self, tensor: TorchTensor) -> Iterator[bytes]:
         storage = self._storages[tensor.storage]
-        yield from self._name("torch._utils", f"_rebuild_tensor_v{3 if tensor.dtype else 2}")
+        yield from self.name("torch._utils", f"_rebuild_tensor_v{3 if tensor.dtype else 2}")
         yield b"(("
         yield from self.write("storage")
-        yield from self._name("torch.storage" if storage.kind == "UntypedStorage" else "torch", storage.kind)
+        yield from self.name("torch.storage" if storage.kind == "UntypedStorage" else "torch", storage.kind)
         yield from self._all((tensor.storage, "cpu", storage.n_elements, *([None] if self._legacy else [])))
         yield b"tQ"
         yield from self._all((tensor.offset, tensor.shape, _strides(tensor), False))
-        yield from self._name("collections", "OrderedDict")
+        yield from self.name("collections", "OrderedDict")
         yield b")R"
         if tensor.dtype:
-            yield from self._name("torch", tensor.dtype)
+            yield from self.name("torch", tensor.dtype)
         yield b"tR"
+
+
+class _TarPickler(_Pickler):
+    """Tensors stand in a list of their own; here is their place in it."""
+
+    def __init__(self, storages: Mapping[str, TorchStorage]) -> None:
+        super().__init__(storages, legacy=True)
+        self.tensors: list[TorchTensor] = []
+
+    def _tensor(self, tensor: TorchTensor) -> Iterator[bytes]:
+        yield from self.write(str(len(self.tensors)))
+        yield b"Q"
+        self.tensors.append(tensor)
 
 
 def _strides(tensor: TorchTensor) -> tuple[int, ...]:
