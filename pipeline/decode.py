@@ -28,12 +28,13 @@ MAX_STORED_BYTES: Final = 4 * TASK_BYTES
 
 
 class Damage(NamedTuple):
-    """What is wrong, and where, as far as that is known: number of the tensor or gap, position in bytes."""
+    """What is wrong, and where, as far as that is known: number of the tensor or gap, position and length in bytes."""
 
     reason: str
     segment: int | None = None
     tensor: str | None = None
     offset: int | None = None
+    n_bytes: int | None = None
 
     def error(self) -> CorruptError:
         """The same to be raised."""
@@ -119,8 +120,8 @@ class FrameDecoder:
         for block, reason in sorted(wrong.items()):
             named = [(container.tensor_name(segment), segment) for segment in container.blocks.segments_in(block)]
             named.sort(key=lambda pair: pair[0] is None)
-            offset = int(container.offsets[block])
-            found += [Damage(reason, segment, name, offset) for name, segment in named]
+            offset, end = map(int, container.offsets[block : block + 2])
+            found += [Damage(reason, segment, name, offset, end - offset) for name, segment in named]
         return found
 
 

@@ -195,4 +195,4 @@ def _carried(result: FolderResult, file: Reader, target: Path, progress: Progres
 
 
 def _problem(path: Path, reason: str, offset: int | None = None) -> Problem:
-    return Problem(file=label(path), tensor=None, reason=reason, offset=offset)
+    return Problem(file=label(path), tensor=None, reason=reason, offset=offset, n_bytes=None)

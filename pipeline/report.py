@@ -96,16 +96,38 @@ class RestoreReport(_Conversion):
 
 
 class Problem(_Report):
-    """One thing wrong. `offset` is a position in bytes: in the container, or in the original where the two differ."""
+    """One thing wrong. `offset` is a position in bytes: in the container, or in the original where the two differ.
+
+    `n_bytes` begin there: a frame, or all from the first byte that differs to the last, in the blocks next to it.
+    """
 
     file: str
     tensor: str | None
     reason: str
     offset: int | None
+    n_bytes: int | None
 
     def __str__(self) -> str:
         tensor = "" if self.tensor is None else f"tensor {self.tensor!r}: "
         return f"{self.file}: {tensor}{self.reason}" + ("" if self.offset is None else f" (at byte {self.offset})")
+
+
+class VerifiedTensor(_Report):
+    """Where a tensor lies in the original, in bytes, and whether anything is wrong with it."""
+
+    name: str
+    offset: int
+    n_bytes: int
+    ok: bool
+
+
+class VerifiedFile(_Report):
+    """A container that was verified. `n_bytes`, of the original, is None for one that could not be opened."""
+
+    file: str
+    n_bytes: int | None
+    stored_bytes: int
+    tensors: tuple[VerifiedTensor, ...]
 
 
 class VerifyReport(_Report):
@@ -126,6 +148,7 @@ class VerifyReport(_Report):
     seconds: float
     threads: int
     problems: tuple[Problem, ...]
+    files: tuple[VerifiedFile, ...]
 
 
 class TensorInfo(_Report):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final, Literal
 
 import numpy as np
@@ -10,12 +11,12 @@ import numpy as np
 from pennyweight import native
 from pennyweight.errors import CorruptError
 from pennyweight.pipeline.blocks import TASK_BYTES, Task
-from pennyweight.pipeline.container.index import Index
+from pennyweight.pipeline.container.index import Index, TensorRecord
 from pennyweight.pipeline.container.reader import ContainerReader
 from pennyweight.pipeline.decode import Damage, FrameDecoder, check_side, decode_checked
 from pennyweight.pipeline.files import Reader, naming
 from pennyweight.pipeline.progress import Progress
-from pennyweight.pipeline.report import Problem
+from pennyweight.pipeline.report import Problem, VerifiedFile, VerifiedTensor
 from pennyweight.pipeline.window import Buffers, Stream, in_order, tasks_ahead, worker_pool
 
 Level = Literal["fast", "default", "full"]
@@ -26,9 +27,26 @@ DIFFERS: Final = "differs from the original"
 class Verified:
     """What was found. `index` is None if the container could not be opened; the size is the container's, bytes."""
 
+    file: str
     index: Index | None
     stored_bytes: int
     problems: list[Problem]
+
+    def report(self) -> VerifiedFile:
+        """The same, tensor by tensor."""
+        segments = self.index.segments if self.index else ()
+        wrong = {problem.tensor for problem in self.problems}
+        starts = accumulate((segment.n_bytes for segment in segments), initial=0)
+        return VerifiedFile(
+            file=self.file,
+            n_bytes=self.index.n_bytes if self.index else None,
+            stored_bytes=self.stored_bytes,
+            tensors=tuple(
+                VerifiedTensor(name=one.name, offset=start, n_bytes=one.n_bytes, ok=one.name not in wrong)
+                for one, start in zip(segments, starts, strict=False)
+                if isinstance(one, TensorRecord)
+            ),
+        )
 
 
 def verify_file(
@@ -52,8 +70,8 @@ def verify_file(
         try:
             container = ContainerReader(src)
         except CorruptError as error:
-            problem = Problem(file=src.name, tensor=None, reason=error.reason, offset=error.offset)
-            return Verified(None, src.size, [problem])
+            problem = Problem(file=src.name, tensor=None, reason=error.reason, offset=error.offset, n_bytes=None)
+            return Verified(src.name, None, src.size, [problem])
         found = _Found(src.name)
         index = container.index
         if require_lossless and container.lossy:
@@ -62,7 +80,7 @@ def verify_file(
             found(Damage("holds no SHA-256 to check"))
         if level == "fast":
             _check_frames(container, threads, found, progress)
-            return Verified(index, src.size, found.problems)
+            return Verified(src.name, index, src.size, found.problems)
         comparison = _Comparison(container, original) if original else None
         if original and original.size != index.n_bytes:
             found(Damage(f"{DIFFERS}: holds {index.n_bytes} bytes, which has {original.size}"))
@@ -76,7 +94,7 @@ def verify_file(
         )
     if original:
         original.check_unchanged()
-    return Verified(index, src.size, found.problems)
+    return Verified(src.name, index, src.size, found.problems)
 
 
 def first_difference(src: Reader, original: Reader) -> int | None:
@@ -106,7 +124,10 @@ class _Found:
             if damage.segment in self._segments:
                 return
             self._segments.add(damage.segment)
-        self.problems.append(Problem(file=self._file, tensor=damage.tensor, reason=damage.reason, offset=damage.offset))
+        _, _, tensor, offset, n_bytes = damage
+        self.problems.append(
+            Problem(file=self._file, tensor=tensor, reason=damage.reason, offset=offset, n_bytes=n_bytes)
+        )
 
 
 class _Comparison:
@@ -126,9 +147,10 @@ class _Comparison:
         positions = task.offset + np.flatnonzero(expected != data[:n])
         # tensors without bytes share their start with the next: the last that starts there is the one with the byte
         segments, firsts = np.unique(np.searchsorted(self._starts, positions, side="right") - 1, return_index=True)
+        lasts = [*(firsts[1:] - 1).tolist(), len(positions) - 1]
         return [
-            Damage(DIFFERS, segment, self._container.tensor_name(segment), int(positions[first]))
-            for segment, first in zip(segments.tolist(), firsts.tolist(), strict=True)
+            Damage(DIFFERS, segment, self._container.tensor_name(segment), int(first), int(last - first) + 1)
+            for segment, first, last in zip(segments.tolist(), positions[firsts], positions[lasts], strict=True)
         ]
 
 

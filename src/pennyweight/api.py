@@ -189,6 +189,7 @@ def verify(
         seconds=time.perf_counter() - begun,
         threads=n_threads,
         problems=tuple(problems),
+        files=tuple(one.report() for one in found),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 import click
 
 from pennyweight import api
-from pennyweight.cli import listing, options
+from pennyweight.cli import listing, options, reports
 from pennyweight.cli.outcome import SourceCommand, say
 from pennyweight.cli.progress import bar, original_bytes
 from pennyweight.cli.text import counted, one_line, size
@@ -30,6 +30,14 @@ MAX_SHOWN = 20
 @click.option("--fast", "level", flag_value="fast", help="digests of frames only, nothing is decoded")
 @click.option("--full", "level", flag_value="full", help="the SHA-256 of the whole file too")
 @click.option("--require-lossless", is_flag=True, help="fail if anything is stored with loss")
+@click.option(
+    "--report",
+    "written",
+    multiple=True,
+    metavar="FORMAT=FILE",
+    callback=lambda ctx, param, values: tuple(map(_report, values)),
+    help="also write junit=FILE or sarif=FILE",
+)
 @options.as_json
 @click.pass_context
 def verify(
@@ -38,6 +46,7 @@ def verify(
     against: str | None,
     level: Literal["fast", "full"] | None,
     require_lossless: bool,
+    written: tuple[tuple[str, str], ...],
     as_json: bool,
 ) -> None:
     """Prove that SRC gives back its original, without writing it."""
@@ -45,6 +54,8 @@ def verify(
         report = api.verify(
             src, against=against, level=level or "default", require_lossless=require_lossless, progress=progress
         )
+    reports.write(report, written)
+    reports.tell_github(report, MAX_SHOWN)
     if as_json:
         say(report.to_json())
     elif report.ok:
@@ -75,6 +86,13 @@ def inspect(src: str, tensors: bool, gains: bool, as_json: bool) -> None:
         say("\n".join(listing.container(container, tensors=tensors)))
     if len(report.files) > 1:
         say("\n" + listing.total(report))
+
+
+def _report(value: str) -> tuple[str, str]:
+    name, _, path = value.partition("=")
+    if name not in reports.FORMATS or not path:
+        raise click.BadParameter(f"{value!r} is not one of {', '.join(f'{name}=FILE' for name in reports.FORMATS)}")
+    return name, path
 
 
 def _show_proof(report: VerifyReport) -> None:
