@@ -6,6 +6,7 @@ The header is a dict as Python writes it; it is matched, not evaluated.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from pennyweight.pipeline.files import Reader
@@ -62,13 +63,21 @@ def array_in(glimpse: Glimpse, begin: int, n_bytes: int, name: str) -> tuple[int
     data = header + n_header
     if not preamble.startswith(_MAGIC) or not n_length or n_header > _MAX_HEADER_BYTES or data > begin + n_bytes:
         return None
-    said = _HEADER.fullmatch(glimpse.read(header, n_header))
+    said = _read_header(glimpse.read(header, n_header))
+    if said is None or data + said[0] > begin + n_bytes:
+        return None
+    size, dtype, shape = said
+    return data, TensorRange(size, name, dtype, shape)
+
+
+@lru_cache  # thousands of arrays have few headers
+def _read_header(header: bytes) -> tuple[int, DType, tuple[int, ...]] | None:
+    """Bytes, dtype and shape."""
+    said = _HEADER.fullmatch(header)
     dtype = _DTYPES.get(said[1]) if said else None
     if said is None or dtype is None:
         return None
     dims = tuple(int(dim) for dim in said[3].split(b",") if dim.strip())
     shape = dims[::-1] if said[2] == b"True" else dims
     size = dtype.n_bytes(shape)
-    if size is None or data + size > begin + n_bytes:
-        return None
-    return data, TensorRange(size, name, dtype, shape)
+    return None if size is None else (size, dtype, shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -45,14 +46,19 @@ def cover(name: str, n_bytes: int, tensors: Iterable[tuple[int, TensorRange]]) -
     segments: list[Segment] = []
     names: set[str] = set()
     at = 0
-    for offset, tensor in sorted((pair for pair in tensors if pair[1].n_bytes), key=itemgetter(0)):
-        if offset < at or not _fits(tensor) or tensor.name in names:
+    for offset, tensor in sorted(tensors, key=itemgetter(0)):
+        n_tensor, its_name, dtype, shape = tensor
+        if not n_tensor:
+            continue
+        if offset < at or its_name in names or not _is_name(its_name):
             return None
-        names.add(tensor.name)
+        if len(shape) > limits.MAX_RANK or _n_bytes(dtype, shape) != n_tensor:
+            return None
+        names.add(its_name)
         if offset > at:
             segments.append(Gap(offset - at))
         segments.append(tensor)
-        at = offset + tensor.n_bytes
+        at = offset + n_tensor
     if at > n_bytes:
         return None
     if at < n_bytes:
@@ -60,15 +66,14 @@ def cover(name: str, n_bytes: int, tensors: Iterable[tuple[int, TensorRange]]) -
     return SourceMap(name, tuple(segments)) if len(segments) <= limits.MAX_SEGMENTS else None
 
 
-def _fits(tensor: TensorRange) -> bool:
-    n_bytes, name, dtype, shape = tensor
+def _is_name(name: str) -> bool:
     try:
-        n_name = len(name) if name.isascii() else len(name.encode())
+        return (len(name) if name.isascii() else len(name.encode())) <= limits.MAX_NAME_BYTES
     except UnicodeEncodeError:  # a lone surrogate
         return False
-    return (
-        n_name <= limits.MAX_NAME_BYTES
-        and len(shape) <= limits.MAX_RANK
-        and (not shape or (min(shape) >= 0 and max(shape) <= limits.MAX_INT))
-        and dtype.n_bytes(shape) == n_bytes
-    )
+
+
+@lru_cache  # a model has few shapes
+def _n_bytes(dtype: DType, shape: tuple[int, ...]) -> int | None:
+    """None, too, for numbers that are no sizes."""
+    return dtype.n_bytes(shape) if all(0 <= dim <= limits.MAX_INT for dim in shape) else None

@@ -16,17 +16,19 @@ from pennyweight.pipeline.sources.zip_members import Extent, stored_members
 _PICKLES: Final = {"data": "", "constants": "constants."}
 """Their names, and what goes before the names of their tensors. The members of `data.pkl` are in the folder `data`."""
 
+_ROOT: Final = b"/data.pkl"
+
 
 def read(file: Reader) -> SourceMap | None:
     """None if it is not such a file, or says nothing that can be made use of: big-endian, or with a deflated pickle."""
-    members = stored_members(file)
+    members = stored_members(file, holding=_ROOT)
     tensors = tensors_of_archive(file, members) if members else []
     return cover("torch-zip", file.size, distinct(tensors)) if tensors else None
 
 
 def tensors_of_archive(file: Reader, members: Mapping[str, Extent]) -> list[tuple[int, TensorRange]]:
     """Those that its pickles name, each with its offset in the file; none where one of them is no pickle."""
-    pickles = (name for name in members if name.count("/") == 1 and name.endswith("/data.pkl"))
+    pickles = (name for name in members if name.count("/") == 1 and name.endswith(_ROOT.decode()))
     folder = next(pickles, "").removesuffix("data.pkl")
     if not folder or not _is_little_endian(file, members.get(folder + "byteorder")):
         return []

@@ -41,17 +41,23 @@ class _Lie(ValueError):
     """The directory breaks a rule."""
 
 
-def stored_members(file: Reader, begin: int = 0, end: int | None = None) -> dict[str, Extent] | None:
+def stored_members(
+    file: Reader, begin: int = 0, end: int | None = None, *, holding: bytes = b""
+) -> dict[str, Extent] | None:
     """The data of each stored member by name, in the order of the directory.
 
     None if the bytes begin <= byte < end of the file are not a zip file; offsets are those of the whole file.
+    holding: what the directory must name, or it is None at once: zips of 100,000 members are of several formats.
     """
     end = file.size if end is None else end
     if end - begin < _END.size or file.pread(begin, 4) != b"PK\3\4":
         return None
     try:
         directory = _directory(file, begin, end)
-        entries = list(_entries(file.pread(*directory)))
+        listed = file.pread(*directory)
+        if holding not in listed:
+            return None
+        entries = list(_entries(listed))
         glimpse = Glimpse(file)
         found = {name.decode(): _data(glimpse, name, begin + at, n, directory.offset) for name, at, n in entries}
     except (ValueError, struct.error):  # of ours, of UTF-8
