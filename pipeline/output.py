@@ -7,15 +7,13 @@ import os
 import secrets
 import shutil
 import stat
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, ClassVar, Final, Protocol, Self
+from typing import BinaryIO, ClassVar, Protocol, Self
 
 from pennyweight.errors import InputError, UsageError
+from pennyweight.pipeline import filesystem
 from pennyweight.pipeline.files import Bytes, label, reason
-
-_PWRITEV: Final = getattr(os, "pwritev", None)  # not on Windows
 
 
 class Sink(Protocol):
@@ -63,12 +61,12 @@ class AtomicFile:
         replaced = check_target(path, force=force)
         self._mode = replaced if mode is None else mode
         self._temporary = temporary_name(path)
-        self._lock = threading.Lock()
+        self._exists = True
         self._fd: int | None = None
         try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-            self._fd = os.open(self._temporary, flags, 0o666)
+            self._fd = filesystem.system.create(self._temporary)
         except OSError as error:
+            self._exists = False
             raise InputError(f"{self.name}: cannot be written: {reason(error)}") from error
 
     def write_at(self, offset: int, parts: Sequence[Bytes]) -> None:
@@ -77,45 +75,45 @@ class AtomicFile:
         views = [memoryview(part) for part in parts]
         try:
             while views:
-                written = self._write_some(self._fd, views, offset)
+                written = filesystem.system.write(self._fd, views, offset)
                 offset += written
                 views = _after(views, written)
         except OSError as error:
             raise InputError(f"{self.name}: cannot be written: {reason(error)}") from error
 
     def commit(self) -> None:
-        """Give it the target's name, and make that last."""
+        """Give it the target's name, and make that last. InputError says whether it was only the last that failed."""
         assert self._fd is not None
+        system = filesystem.system
         try:
-            if self._mode is not None and hasattr(os, "fchmod"):
-                os.fchmod(self._fd, self._mode)
-            os.fsync(self._fd)
+            if self._mode is not None:
+                system.set_mode(self._fd, self._mode)
+            system.flush(self._fd)
             self._close()
             check_target(self._path, force=self._force)
-            os.replace(self._temporary, self._path)
-            sync_folder(self._path.parent)
+            system.rename(self._temporary, self._path, replace=self._force)
+            self._exists = False
+        except FileExistsError:  # since the check
+            raise in_the_way(self._path) from None
         except OSError as error:
             raise InputError(f"{self.name}: cannot be written: {reason(error)}") from error
         finally:
             self.discard()
+        make_last(self._path)
 
     def discard(self) -> None:
         """Remove the temporary file, if it is still there."""
-        self._close()
         with contextlib.suppress(OSError):
-            os.unlink(self._temporary)
+            self._close()
+        if self._exists:
+            self._exists = False
+            with contextlib.suppress(OSError):
+                filesystem.system.remove(self._temporary)
 
     def _close(self) -> None:
         if self._fd is not None:
             fd, self._fd = self._fd, None
-            os.close(fd)
-
-    def _write_some(self, fd: int, views: list[memoryview], offset: int) -> int:
-        if _PWRITEV is not None:
-            return int(_PWRITEV(fd, views, offset))
-        with self._lock:
-            os.lseek(fd, offset, os.SEEK_SET)
-            return os.write(fd, views[0])
+            filesystem.system.close(fd)
 
     def __enter__(self) -> Self:
         return self
@@ -178,8 +176,13 @@ def check_target(path: Path, *, force: bool) -> int | None:
     if not (stat.S_ISREG(held.st_mode) or stat.S_ISLNK(held.st_mode)):
         raise InputError(f"{path}: not a regular file, so it will not be replaced")
     if not force:
-        raise InputError(f"{path}: exists already; force replaces it")
+        raise in_the_way(path)
     return held.st_mode & 0o777 if stat.S_ISREG(held.st_mode) else None
+
+
+def in_the_way(path: Path) -> InputError:
+    """What to raise where a target exists and must not be replaced."""
+    return InputError(f"{path}: exists already; force replaces it")
 
 
 def check_space(path: Path, n_bytes: int) -> None:
@@ -192,21 +195,19 @@ def check_space(path: Path, n_bytes: int) -> None:
         raise InputError(f"{path}: needs {n_bytes:,} bytes, but only {free:,} are free on its disk")
 
 
-def temporary_name(path: Path) -> Path:
-    """A name in the same folder that nobody has: hidden, and known for ours."""
-    # Names have at most 255 bytes; ours adds 17
+def temporary_name(path: Path, kind: str = "tmp") -> Path:
+    """A name in the same folder that nobody has: hidden, and known for ours. What is called .tmp may be removed."""
+    # Names have at most 255 bytes; ours adds 18
     stem = os.fsdecode(os.fsencode(path.name)[:230])
-    return path.with_name(f".{stem}.pwt-{secrets.token_hex(4)}.tmp")
+    return path.with_name(f".{stem}.pwt-{secrets.token_hex(4)}.{kind}")
 
 
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder last. Not every system can open one: then there is nothing to do."""
-    with contextlib.suppress(OSError):
-        fd = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+def make_last(path: Path) -> None:
+    """Flush the folder of a target that has its name. InputError: the target stays, but a loss of power may undo it."""
+    try:
+        filesystem.system.flush_folder(path.parent)
+    except OSError as error:
+        raise InputError(f"{path}: is written, but it may not outlive a loss of power: {reason(error)}") from error
 
 
 def _after(views: list[memoryview], written: int) -> list[memoryview]:

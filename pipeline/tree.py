@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from pennyweight.errors import InputError
+from pennyweight.pipeline import filesystem
 from pennyweight.pipeline.files import reason
-from pennyweight.pipeline.output import sync_folder, temporary_name
+from pennyweight.pipeline.output import in_the_way, make_last, temporary_name
 
 
 class Tree(NamedTuple):
@@ -57,7 +57,10 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 class AtomicFolder:
-    """A new folder beside its target, which takes the target's name in `commit` and is gone if that never happens."""
+    """A new folder beside its target, which takes the target's name in `commit` and is gone if that never happens.
+
+    Readers see the old folder or the new one, whole, even if the machine loses power; but see `_move_away`.
+    """
 
     def __init__(self, path: Path, *, source: Path, force: bool) -> None:
         """Make the temporary folder, `self.path`. InputError if the target is in the way or must not be replaced."""
@@ -65,8 +68,9 @@ class AtomicFolder:
         self._force = force
         self._check(source)
         self.path = temporary_name(path)
+        self._source, self._leave = source, False
         try:
-            self.path.mkdir()
+            filesystem.system.make_folder(self.path)
         except OSError as error:
             raise InputError(f"{path}: cannot be written: {reason(error)}") from error
 
@@ -74,32 +78,61 @@ class AtomicFolder:
         """Make folders in it: relative names, parents first."""
         try:
             for folder in folders:
-                (self.path / folder).mkdir()
+                filesystem.system.make_folder(self.path / folder)
         except OSError as error:
             raise InputError(f"{self._target}: cannot be written: {reason(error)}") from error
 
     def commit(self) -> None:
-        """Give it the target's name. With `force`, a folder of that name is first renamed, and then removed."""
+        """Give it the target's name, make that last, and only then remove what had the name: `self.path` now."""
         try:
-            for folder, _, _ in os.walk(self.path):
-                sync_folder(Path(folder))
-            if self._force and os.path.lexists(self._target):
-                self._replace()
-            else:
-                os.rename(self.path, self._target)
-            sync_folder(self._target.parent)
+            for folder, _, _ in os.walk(self.path):  # its files are flushed already
+                filesystem.system.flush_folder(Path(folder))
+            self._check(self._source)
+            self._take_name()
+        except FileExistsError:  # since the check
+            raise in_the_way(self._target) from None
         except OSError as error:
             raise InputError(f"{self._target}: cannot be written: {reason(error)}") from error
-
-    def _replace(self) -> None:
-        old = temporary_name(self._target)
-        os.rename(self._target, old)
+        self._leave = True  # until the new name lasts, a loss of power may bring back what has this one
+        make_last(self._target)
         try:
-            os.rename(self.path, self._target)
+            filesystem.system.remove_tree(self.path)
+        except FileNotFoundError:  # it replaced nothing
+            pass
+        except OSError as error:
+            message = f"{self._target}: is written, but {self.path}, which it replaced, cannot be removed"
+            raise InputError(f"{message}: {reason(error)}") from error
+
+    def _take_name(self) -> None:
+        system = filesystem.system
+        while True:
+            try:
+                return system.rename(self.path, self._target, replace=False)
+            except FileExistsError:
+                if not self._force:
+                    raise
+            try:
+                if not system.exchange(self.path, self._target):
+                    self._move_away()
+                return None
+            except FileNotFoundError:  # somebody took the old folder away, and now there is room
+                if not self.path.exists():
+                    raise
+
+    def _move_away(self) -> None:
+        """Where two names cannot be swapped, a process that is killed here leaves the name to nobody.
+
+        Both folders are there then, whole: the old one as .NAME.pwt-0123abcd.old.
+        """
+        system = filesystem.system
+        old = temporary_name(self._target, "old")
+        system.rename(self._target, old, replace=False)
+        try:
+            system.rename(self.path, self._target, replace=False)
         except BaseException:
-            os.rename(old, self._target)
+            system.rename(old, self._target, replace=False)
             raise
-        shutil.rmtree(old)
+        self.path = old
 
     def _check(self, source: Path) -> None:
         target, whole = self._target, self._target.resolve()
@@ -112,7 +145,7 @@ class AtomicFolder:
         if target.is_symlink() or not target.is_dir():
             raise InputError(f"{target}: is not a folder, so it will not be replaced by one")
         if not self._force:
-            raise InputError(f"{target}: exists already; force replaces it")
+            raise in_the_way(target)
         if source.resolve().is_relative_to(whole) or Path.cwd().is_relative_to(whole):
             raise InputError(f"{target}: holds the source or the current folder, so it will not be replaced")
 
@@ -120,7 +153,10 @@ class AtomicFolder:
         return self
 
     def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self.path)
+        if self._leave:
+            return
+        with contextlib.suppress(OSError):  # flushed first, as a signal may have come when names were just swapped
+            filesystem.system.flush_folder(self.path.parent)
+            filesystem.system.remove_tree(self.path)
         if isinstance(value, InputError):  # say the name that the user knows
             value.args = (str(value).replace(str(self.path), str(self._target)),)

@@ -6,11 +6,11 @@ a file system without hard links it is.
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
+from pennyweight.pipeline import filesystem
 from pennyweight.pipeline.files import Reader
 from pennyweight.pipeline.progress import Progress
 from pennyweight.pipeline.report import Converted
@@ -37,7 +37,7 @@ class Twins:
                 continue
             file.check_unchanged()
             try:
-                os.link(container, self._dst / (name + SUFFIX))
+                filesystem.system.link(container, self._dst / (name + SUFFIX))
             except OSError:
                 return None
             if progress:

@@ -16,7 +16,7 @@ from samples import packed
 
 import pennyweight
 from pennyweight.errors import InputError, LossyError, PennyweightError, UsageError
-from pennyweight.pipeline import compress, output
+from pennyweight.pipeline import compress, filesystem
 from pennyweight.pipeline.container import limits
 from pennyweight.pipeline.container.reader import ContainerReader
 from pennyweight.pipeline.files import Reader
@@ -103,7 +103,7 @@ def test_full_disk_is_one_line_and_leaves_nothing(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return os.pwritev(fd, views, offset)
 
-    monkeypatch.setattr(output, "_PWRITEV", full)
+    monkeypatch.setattr(filesystem, "_PWRITEV", full)
     with pytest.raises(InputError, match=r"new\.pwt: cannot be written: No space left on device") as caught:
         pennyweight.compress(tmp_path / "original", tmp_path / "new.pwt", threads=2)
     assert caught.value.exit_code == 3

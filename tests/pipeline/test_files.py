@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pennyweight.errors import InputError, UsageError
-from pennyweight.pipeline import output
+from pennyweight.pipeline import filesystem
 from pennyweight.pipeline.files import Reader
 from pennyweight.pipeline.output import AtomicFile, StreamWriter, check_space
 
@@ -210,7 +210,7 @@ def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def three_bytes(fd: int, views: list[memoryview], offset: int) -> int:
         return os.pwrite(fd, b"".join(views)[:3], offset)
 
-    monkeypatch.setattr(output, "_PWRITEV", three_bytes)
+    monkeypatch.setattr(filesystem, "_PWRITEV", three_bytes)
     with AtomicFile(tmp_path / "new", force=False) as file:
         file.write_at(0, [b"ab", b"", b"cdefg", b"h"])
         file.commit()
@@ -218,7 +218,7 @@ def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_without_pwritev(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output, "_PWRITEV", None)
+    monkeypatch.setattr(filesystem, "_PWRITEV", None)
     with AtomicFile(tmp_path / "new", force=False) as file:
         file.write_at(2, [b"c", b"def"])
         file.write_at(0, [b"ab"])

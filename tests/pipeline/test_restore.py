@@ -17,7 +17,7 @@ from samples import packed
 
 import pennyweight
 from pennyweight.errors import CorruptError, InputError, UsageError, VersionError
-from pennyweight.pipeline import output
+from pennyweight.pipeline import filesystem, output
 
 
 def restored(container: bytes, **options: Any) -> bytes:
@@ -128,7 +128,7 @@ def test_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: p
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return os.pwritev(fd, views, offset)
 
-    monkeypatch.setattr(output, "_PWRITEV", full)
+    monkeypatch.setattr(filesystem, "_PWRITEV", full)
     with pytest.raises(InputError, match="file: cannot be written: No space left on device"):
         pennyweight.restore(tmp_path / "file.pwt")
     assert [entry.name for entry in tmp_path.iterdir()] == ["file.pwt"]
