@@ -56,3 +56,23 @@ def without_suffix(path: Path) -> Path:
     if not stem or stem == path.name:
         raise UsageError(f"{path}: does not end in {SUFFIX}, so the target must be given (-o)")
     return path.with_name(stem)
+
+
+def with_containers(src: Path, files: list[str]) -> list[str]:
+    """The files of a folder. InputError if none of them is a container."""
+    if not any(name.endswith(SUFFIX) for name in files):
+        raise InputError(f"{src}: no {SUFFIX} file in this folder")
+    return files
+
+
+def original_name(src: Path, name: str) -> str:
+    """What a file of the folder `src` is called in the original folder. InputError if that is no name."""
+    original = name.removesuffix(SUFFIX)
+    if not is_name(original):
+        raise InputError(f"{src / name}: has no name without {SUFFIX}")
+    return original
+
+
+def is_name(name: str) -> bool:
+    """Whether a relative name ends in one of a file."""
+    return bool(Path(name).name) and not name.endswith(os.sep)

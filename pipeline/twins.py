@@ -11,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from pennyweight.pipeline import filesystem
+from pennyweight.pipeline.against import first_difference
 from pennyweight.pipeline.files import Reader
 from pennyweight.pipeline.progress import Progress
 from pennyweight.pipeline.report import Converted
 from pennyweight.pipeline.targets import SUFFIX
-from pennyweight.pipeline.verify import first_difference, verify_file
+from pennyweight.pipeline.verify import verify_file
 
 
 class Twins:
@@ -51,9 +52,7 @@ class Twins:
             if first_difference(file, other) is not None:
                 return False
         with Reader(container) as made:
-            found = verify_file(
-                made, level="default", original=file, require_lossless=False, threads=threads, progress=None
-            )
+            found = verify_file(made, level="default", original=file, packed=False, threads=threads)
         return not found.problems
 
 

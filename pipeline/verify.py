@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
-from typing import Final, Literal
+from typing import Literal
 
-import numpy as np
-
-from pennyweight import native
 from pennyweight.errors import CorruptError
-from pennyweight.pipeline.blocks import TASK_BYTES, Task
+from pennyweight.pipeline.against import DIFFERS, PlainOriginal, decode_both, first_difference
+from pennyweight.pipeline.blocks import Task
+from pennyweight.pipeline.container import layout
 from pennyweight.pipeline.container.index import Index, TensorRecord
 from pennyweight.pipeline.container.reader import ContainerReader
 from pennyweight.pipeline.decode import Damage, FrameDecoder, check_side, decode_checked
 from pennyweight.pipeline.files import Reader, naming
+from pennyweight.pipeline.output import Sink
 from pennyweight.pipeline.progress import Progress
 from pennyweight.pipeline.report import Problem, VerifiedFile, VerifiedTensor
-from pennyweight.pipeline.window import Buffers, Stream, in_order, tasks_ahead, worker_pool
+from pennyweight.pipeline.window import Buffers, in_order, tasks_ahead, worker_pool
 
 Level = Literal["fast", "default", "full"]
-DIFFERS: Final = "differs from the original"
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What was found. `index` is None if the container could not be opened; the size is the container's, bytes."""
+    """What was found. `index` is None if the container could not be opened; the size is the container's, bytes.
+
+    Among the problems are those of a container that it was compared with.
+    """
 
     file: str
     index: Index | None
@@ -35,7 +39,7 @@ class Verified:
     def report(self) -> VerifiedFile:
         """The same, tensor by tensor."""
         segments = self.index.segments if self.index else ()
-        wrong = {problem.tensor for problem in self.problems}
+        wrong = {problem.tensor for problem in self.problems if problem.file == self.file}
         starts = accumulate((segment.n_bytes for segment in segments), initial=0)
         return VerifiedFile(
             file=self.file,
@@ -54,6 +58,7 @@ def verify_file(
     *,
     level: Level = "default",
     original: Reader | None = None,
+    packed: bool | None = None,
     require_lossless: bool = False,
     threads: int,
     progress: Progress | None = None,
@@ -62,53 +67,87 @@ def verify_file(
 
     At most one problem is reported for each tensor: the first.
 
+    Args:
+        packed: whether `original` is a container of what is to be compared. Its damage is a problem as well, under its
+            own name. None: see for yourself.
+
     Raises:
-        VersionError: it needs a newer version, so nothing can be said.
+        VersionError: a container needs a newer version, so nothing can be said.
         InputError: a file cannot be read.
     """
-    with naming(src.name):
-        try:
-            container = ContainerReader(src)
-        except CorruptError as error:
-            problem = Problem(file=src.name, tensor=None, reason=error.reason, offset=error.offset, n_bytes=None)
-            return Verified(src.name, None, src.size, [problem])
-        found = _Found(src.name)
-        index = container.index
-        if require_lossless and container.lossy:
-            found(Damage("is lossy"))
-        if level == "full" and index.sha256 is None:
-            found(Damage("holds no SHA-256 to check"))
-        if level == "fast":
+    found = _Found(src.name)
+    container = _opened(src, found)
+    if container is None:
+        return Verified(src.name, None, src.size, found.problems)
+    index = container.index
+    if require_lossless and container.lossy:
+        found(Damage("is lossy"))
+    if level == "full" and index.sha256 is None:
+        found(Damage("holds no SHA-256 to check"))
+    if level == "fast":
+        with naming(src.name):
             _check_frames(container, threads, found, progress)
-            return Verified(src.name, index, src.size, found.problems)
-        comparison = _Comparison(container, original) if original else None
-        if original and original.size != index.n_bytes:
-            found(Damage(f"{DIFFERS}: holds {index.n_bytes} bytes, which has {original.size}"))
-        decode_checked(
-            container,
-            threads=threads,
-            sha256=level == "full" and index.sha256 is not None,
-            found=found,
-            also=comparison,
-            progress=progress,
-        )
+        return Verified(src.name, index, src.size, found.problems)
+    decode = partial(_decode, threads=threads, full=level == "full")
+    if original is None:
+        decode(container, found, progress=progress)
+    elif not (_is_container_of(original, index) if packed is None else packed):
+        found.compare_sizes(index.n_bytes, original.size)
+        decode(container, found, also=PlainOriginal(container, original), progress=progress)
+    elif first_difference(src, original) is None:
+        # What is equal decodes to what is equal, and has the same damage
+        decode(container, found, progress=progress)
+        if original.name != src.name:
+            found.problems += [problem.model_copy(update={"file": original.name}) for problem in found.problems]
+    else:
+        theirs = _Found(original.name)
+        other = _opened(original, theirs)
+        if other is None:
+            decode(container, found, progress=progress)
+        else:
+            found.compare_sizes(index.n_bytes, other.index.n_bytes)
+            decode_both(container, found, other, theirs, decode, progress)
+        found.problems += theirs.problems
     if original:
         original.check_unchanged()
     return Verified(src.name, index, src.size, found.problems)
 
 
-def first_difference(src: Reader, original: Reader) -> int | None:
-    """Position of the first byte that differs, or that only one of them has; None if they are equal."""
-    one, two = np.empty(TASK_BYTES, dtype=np.uint8), np.empty(TASK_BYTES, dtype=np.uint8)
-    common = min(src.size, original.size)
-    for offset in range(0, common, TASK_BYTES):
-        n = min(TASK_BYTES, common - offset)
-        a, b = one[:n], two[:n]
-        src.pread_into(offset, a.data)
-        original.pread_into(offset, b.data)
-        if not native.equal(a, b):
-            return offset + int(np.argmax(a != b))
-    return None if src.size == original.size else common
+def _opened(src: Reader, found: _Found) -> ContainerReader | None:
+    with naming(src.name):
+        try:
+            return ContainerReader(src)
+        except CorruptError as error:
+            found(Damage(error.reason, offset=error.offset))
+            return None
+
+
+def _is_container_of(original: Reader, index: Index) -> bool:
+    """Whether it is to be decoded first. One of the very size of the original is that itself: `src` wraps it."""
+    begins = original.pread(0, min(original.size, len(layout.MAGIC)))
+    return begins == layout.MAGIC and original.size != index.n_bytes
+
+
+def _decode(
+    container: ContainerReader,
+    found: Callable[[Damage], None],
+    *,
+    threads: int,
+    full: bool,
+    also: PlainOriginal | None = None,
+    sink: Sink | None = None,
+    progress: Progress | None = None,
+) -> None:
+    with naming(container.file.name):
+        decode_checked(
+            container,
+            threads=threads,
+            sha256=full and container.index.sha256 is not None,
+            found=found,
+            also=also,
+            sink=sink,
+            progress=progress,
+        )
 
 
 class _Found:
@@ -129,29 +168,10 @@ class _Found:
             Problem(file=self._file, tensor=tensor, reason=damage.reason, offset=offset, n_bytes=n_bytes)
         )
 
-
-class _Comparison:
-    """Compares decoded tasks with the original. Thread-safe."""
-
-    def __init__(self, container: ContainerReader, original: Reader) -> None:
-        self._container, self._original = container, original
-        self._buffers = Buffers()
-        self._starts = container.blocks.starts
-
-    def __call__(self, task: Task, data: Stream) -> list[Damage]:
-        n = max(0, min(task.n_bytes, self._original.size - task.offset))
-        expected = self._buffers.scratch(n)
-        self._original.pread_into(task.offset, expected.data)
-        if native.equal(expected, data[:n]):
-            return []
-        positions = task.offset + np.flatnonzero(expected != data[:n])
-        # tensors without bytes share their start with the next: the last that starts there is the one with the byte
-        segments, firsts = np.unique(np.searchsorted(self._starts, positions, side="right") - 1, return_index=True)
-        lasts = [*(firsts[1:] - 1).tolist(), len(positions) - 1]
-        return [
-            Damage(DIFFERS, segment, self._container.tensor_name(segment), int(first), int(last - first) + 1)
-            for segment, first, last in zip(segments.tolist(), positions[firsts], positions[lasts], strict=True)
-        ]
+    def compare_sizes(self, n_bytes: int, original_bytes: int) -> None:
+        """Of the originals of the two."""
+        if n_bytes != original_bytes:
+            self(Damage(f"{DIFFERS}: holds {n_bytes} bytes, which has {original_bytes}"))
 
 
 def _check_frames(container: ContainerReader, threads: int, found: _Found, progress: Progress | None) -> None:

@@ -10,7 +10,7 @@ from pennyweight.errors import UsageError
 from pennyweight.pipeline.checkpoint import Checkpoint
 from pennyweight.pipeline.compress import compress_file
 from pennyweight.pipeline.files import PathLike, Reader, label
-from pennyweight.pipeline.folder import compress_folder, containers, restore_folder, verify_folder
+from pennyweight.pipeline.folder import compress_folder, restore_folder
 from pennyweight.pipeline.inspect import inspect_file
 from pennyweight.pipeline.policy import load_preset
 from pennyweight.pipeline.progress import Progress
@@ -26,6 +26,7 @@ from pennyweight.pipeline.report import (
 from pennyweight.pipeline.restore import restore_file
 from pennyweight.pipeline.targets import Source, folder_of, target_of, with_suffix, without_suffix
 from pennyweight.pipeline.verify import Level, verify_file
+from pennyweight.pipeline.verify_folder import containers, verify_folder
 from pennyweight.pipeline.window import thread_count
 
 
@@ -130,7 +131,8 @@ def verify(
     """Check a container, or every container of a folder. Damage is reported, not raised: look at `ok` and `problems`.
 
     Args:
-        against: the original file or folder, compared byte by byte, names and missing files too.
+        against: the original file or folder, compared byte by byte, names and missing files too. It may be a container
+            itself, or a folder that holds some: then both are decoded, and what is wrong with the other is a problem.
         level: "fast" checks the digests of stored frames; "default" decodes and checks every tensor; "full" also the
             SHA-256 of the original file.
         require_lossless: a lossy container is a problem.

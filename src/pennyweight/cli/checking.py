@@ -25,7 +25,10 @@ MAX_SHOWN = 20
 @click.command(cls=SourceCommand)
 @options.source("a container, or a folder of them")
 @click.option(
-    "--against", type=click.Path(), metavar="ORIGINAL", help="compare with this file or folder, byte for byte"
+    "--against",
+    type=click.Path(),
+    metavar="ORIGINAL",
+    help="compare with this, or with what it is a container of, byte for byte",
 )
 @click.option("--fast", "level", flag_value="fast", help="digests of frames only, nothing is decoded")
 @click.option("--full", "level", flag_value="full", help="the SHA-256 of the whole file too")

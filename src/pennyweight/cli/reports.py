@@ -30,7 +30,8 @@ def junit(report: VerifyReport) -> str:
         wrong.setdefault(problem.file, {}).setdefault(problem.tensor, []).append(one_line(str(problem)))
     tensors = {file.file: [tensor.name for tensor in file.tensors] for file in report.files}
     for name, problems in wrong.items():
-        cases: list[str | None] = [None, *tensors.get(name, [])]
+        # Of a container that this one was compared with, only the tensors with a problem are known
+        cases = list(dict.fromkeys([None, *tensors.get(name, []), *problems]))
         suite = ElementTree.SubElement(
             suites, "testsuite", name=one_line(name), tests=str(len(cases)), errors="0", skipped="0"
         )
