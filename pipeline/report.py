@@ -113,12 +113,12 @@ class Problem(_Report):
 
 
 class VerifiedTensor(_Report):
-    """Where a tensor lies in the original, in bytes, and whether anything is wrong with it."""
+    """Where a tensor lies in the original, in bytes, and whether nothing is wrong with it: None if nobody looked."""
 
     name: str
     offset: int
     n_bytes: int
-    ok: bool
+    ok: bool | None
 
 
 class VerifiedFile(_Report):
@@ -131,7 +131,11 @@ class VerifiedFile(_Report):
 
 
 class VerifyReport(_Report):
-    """What `verify` found. `level` is what was checked; counts are of what could be opened."""
+    """What `verify` found. `level` is what was checked; counts are of what could be opened.
+
+    `subset` is the slice, such as 2/7, if not all was looked at. Then `ok` says nothing of the rest: what was checked
+    are `n_checked_tensors` of `checked_bytes` in all.
+    """
 
     schema_id = "pennyweight.verify/1"
 
@@ -149,6 +153,9 @@ class VerifyReport(_Report):
     threads: int
     problems: tuple[Problem, ...]
     files: tuple[VerifiedFile, ...]
+    subset: str | None
+    n_checked_tensors: int
+    checked_bytes: int
 
 
 class TensorInfo(_Report):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, repeat
 from typing import Literal
 
 from pennyweight.errors import CorruptError
@@ -19,6 +19,7 @@ from pennyweight.pipeline.files import Reader, naming
 from pennyweight.pipeline.output import Sink
 from pennyweight.pipeline.progress import Progress
 from pennyweight.pipeline.report import Problem, VerifiedFile, VerifiedTensor
+from pennyweight.pipeline.subset import Mask, Slice, check_slice
 from pennyweight.pipeline.window import Buffers, in_order, tasks_ahead, worker_pool
 
 Level = Literal["fast", "default", "full"]
@@ -35,19 +36,23 @@ class Verified:
     index: Index | None
     stored_bytes: int
     problems: list[Problem]
+    checked: Mask | None = None  # (n_segments,), where it was not all of them
 
     def report(self) -> VerifiedFile:
         """The same, tensor by tensor."""
         segments = self.index.segments if self.index else ()
         wrong = {problem.tensor for problem in self.problems if problem.file == self.file}
+        checked = repeat(True) if self.checked is None else self.checked.tolist()
         starts = accumulate((segment.n_bytes for segment in segments), initial=0)
         return VerifiedFile(
             file=self.file,
             n_bytes=self.index.n_bytes if self.index else None,
             stored_bytes=self.stored_bytes,
             tensors=tuple(
-                VerifiedTensor(name=one.name, offset=start, n_bytes=one.n_bytes, ok=one.name not in wrong)
-                for one, start in zip(segments, starts, strict=False)
+                VerifiedTensor(
+                    name=one.name, offset=start, n_bytes=one.n_bytes, ok=one.name not in wrong if looked else None
+                )
+                for one, start, looked in zip(segments, starts, checked, strict=False)
                 if isinstance(one, TensorRecord)
             ),
         )
@@ -59,6 +64,7 @@ def verify_file(
     level: Level = "default",
     original: Reader | None = None,
     packed: bool | None = None,
+    subset: Slice | None = None,
     require_lossless: bool = False,
     threads: int,
     progress: Progress | None = None,
@@ -70,6 +76,7 @@ def verify_file(
     Args:
         packed: whether `original` is a container of what is to be compared. Its damage is a problem as well, under its
             own name. None: see for yourself.
+        subset: check no more than this, on the level `default` and without an original.
 
     Raises:
         VersionError: a container needs a newer version, so nothing can be said.
@@ -88,6 +95,10 @@ def verify_file(
         with naming(src.name):
             _check_frames(container, threads, found, progress)
         return Verified(src.name, index, src.size, found.problems)
+    if subset:
+        with naming(src.name):
+            checked = check_slice(container, subset, threads=threads, found=found, progress=progress)
+        return Verified(src.name, index, src.size, found.problems, checked)
     decode = partial(_decode, threads=threads, full=level == "full")
     if original is None:
         decode(container, found, progress=progress)

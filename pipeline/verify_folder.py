@@ -13,6 +13,7 @@ from pennyweight.pipeline.against import DIFFERS, first_difference
 from pennyweight.pipeline.files import Reader, label
 from pennyweight.pipeline.progress import Progress
 from pennyweight.pipeline.report import Problem
+from pennyweight.pipeline.subset import Slice
 from pennyweight.pipeline.targets import SUFFIX, is_name, original_name, with_containers
 from pennyweight.pipeline.tree import Tree, walk
 from pennyweight.pipeline.verify import Level, Verified, verify_file
@@ -39,6 +40,7 @@ def verify_folder(
     *,
     level: Level,
     original: Path | None,
+    subset: Slice | None,
     require_lossless: bool,
     threads: int,
     progress: Progress | None,
@@ -64,7 +66,7 @@ def verify_folder(
             if name.endswith(SUFFIX):
                 check = partial(verify_file, file, level=level, require_lossless=require_lossless, threads=threads)
                 twin, packed = twins[0] if twins else (None, False)
-                found.append(check(original=twin, packed=packed, progress=progress))
+                found.append(check(original=twin, packed=packed, subset=subset, progress=progress))
                 problems += found[-1].problems
                 for twin, packed in twins[1:]:
                     problems += check(original=twin, packed=packed).problems

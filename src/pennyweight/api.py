@@ -24,6 +24,7 @@ from pennyweight.pipeline.report import (
     total_of,
 )
 from pennyweight.pipeline.restore import restore_file
+from pennyweight.pipeline.subset import Slice
 from pennyweight.pipeline.targets import Source, folder_of, target_of, with_suffix, without_suffix
 from pennyweight.pipeline.verify import Level, verify_file
 from pennyweight.pipeline.verify_folder import containers, verify_folder
@@ -124,6 +125,7 @@ def verify(
     *,
     against: Source | None = None,
     level: Level = "default",
+    subset: str | None = None,
     require_lossless: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
@@ -135,10 +137,14 @@ def verify(
             itself, or a folder that holds some: then both are decoded, and what is wrong with the other is a problem.
         level: "fast" checks the digests of stored frames; "default" decodes and checks every tensor; "full" also the
             SHA-256 of the original file.
+        subset: "2/7" is the second of seven slices, which together are everything, each about a seventh of the work;
+            "10%" one of ten by chance: the report says which. Whole tensors are in it or not. The SHA-256 and the bytes
+            between the tensors cannot be checked so.
         require_lossless: a lossy container is a problem.
 
     Raises:
-        UsageError: an unknown level, or `against` on the level "fast", which decodes nothing to compare.
+        UsageError: an unknown level or subset, `against` on the level "fast", which decodes nothing to compare, or a
+            subset with another level than "default" or with `against`.
         VersionError: a container needs a newer version of this package.
         InputError: a file cannot be read, or a folder holds no container.
     """
@@ -147,6 +153,9 @@ def verify(
         raise UsageError(f"no level {level!r}: there are fast, default and full")
     if level == "fast" and against is not None:
         raise UsageError("level 'fast' decodes nothing, so there is nothing to compare with the original")
+    part = None if subset is None else Slice.parse(subset)
+    if part and (level != "default" or against is not None):
+        raise UsageError("a subset is checked on the level 'default', and not compared with an original")
     folder, other = folder_of(src), None if against is None else folder_of(against)
     if against is not None and bool(folder) != bool(other):
         raise UsageError("a file can only be verified against a file, and a folder against a folder")
@@ -156,6 +165,7 @@ def verify(
             folder,
             level=level,
             original=other,
+            subset=part,
             require_lossless=require_lossless,
             threads=n_threads,
             progress=progress,
@@ -169,6 +179,7 @@ def verify(
                 file,
                 level=level,
                 original=original,
+                subset=part,
                 require_lossless=require_lossless,
                 threads=n_threads,
                 progress=progress,
@@ -177,6 +188,8 @@ def verify(
     total = total_of([Converted(one.index, one.stored_bytes) for one in found if one.index], n_carried, carried_bytes)
     unread = [one for one in found if one.index is None]
     stored = total.stored_bytes + sum(one.stored_bytes for one in unread)
+    files = tuple(one.report() for one in found)
+    checked = [tensor for file in files for tensor in file.tensors if tensor.ok is not None]
     return VerifyReport(
         path=label(src),
         ok=not problems,
@@ -191,7 +204,10 @@ def verify(
         seconds=time.perf_counter() - begun,
         threads=n_threads,
         problems=tuple(problems),
-        files=tuple(one.report() for one in found),
+        files=files,
+        subset=None if part is None else str(part),
+        n_checked_tensors=len(checked),
+        checked_bytes=sum(tensor.n_bytes for tensor in checked),
     )
 
 

@@ -29,18 +29,20 @@ def junit(report: VerifyReport) -> str:
     for problem in report.problems:
         wrong.setdefault(problem.file, {}).setdefault(problem.tensor, []).append(one_line(str(problem)))
     tensors = {file.file: [tensor.name for tensor in file.tensors] for file in report.files}
+    skipped = {file.file: {tensor.name for tensor in file.tensors if tensor.ok is None} for file in report.files}
     for name, problems in wrong.items():
         # Of a container that this one was compared with, only the tensors with a problem are known
         cases = list(dict.fromkeys([None, *tensors.get(name, []), *problems]))
-        suite = ElementTree.SubElement(
-            suites, "testsuite", name=one_line(name), tests=str(len(cases)), errors="0", skipped="0"
-        )
-        suite.set("failures", str(len(problems)))
+        left = skipped.get(name, set())
+        suite = ElementTree.SubElement(suites, "testsuite", name=one_line(name), tests=str(len(cases)), errors="0")
+        suite.attrib |= {"failures": str(len(problems)), "skipped": str(len(left))}
         for tensor in cases:
             title = "(file)" if tensor is None else one_line(tensor)
             case = ElementTree.SubElement(suite, "testcase", classname=one_line(name), name=title)
             if lines := problems.get(tensor):
                 ElementTree.SubElement(case, "failure", message=lines[0], type=_RULE).text = "\n".join(lines)
+            elif tensor in left:
+                ElementTree.SubElement(case, "skipped", message=f"not in slice {report.subset}")
     ElementTree.indent(suites)
     return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -96,7 +98,8 @@ def _escaped(text: str, marks: str = "") -> str:
 
 
 def _summary(report: VerifyReport) -> Iterator[str]:
-    yield f"### pennyweight verify: {'ok' if report.ok else counted(len(report.problems), 'problem')}"
+    part = f", slice {report.subset} only" if report.subset else ""
+    yield f"### pennyweight verify: {'ok' if report.ok else counted(len(report.problems), 'problem')}{part}"
     yield ""
     yield "| container | tensors | original | stored | damaged |"
     yield "| --- | --- | --- | --- | --- |"
