@@ -68,10 +68,11 @@ class AtomicFolder:
         self._force = force
         self._check(source)
         self.path = temporary_name(path)
-        self._source, self._leave = source, False
+        self._source, self._exists = source, True
         try:
             filesystem.system.make_folder(self.path)
         except OSError as error:
+            self._exists = False
             raise InputError(f"{path}: cannot be written: {reason(error)}") from error
 
     def make(self, folders: list[str]) -> None:
@@ -93,15 +94,30 @@ class AtomicFolder:
             raise in_the_way(self._target) from None
         except OSError as error:
             raise InputError(f"{self._target}: cannot be written: {reason(error)}") from error
-        self._leave = True  # until the new name lasts, a loss of power may bring back what has this one
-        make_last(self._target)
         try:
-            filesystem.system.remove_tree(self.path)
-        except FileNotFoundError:  # it replaced nothing
-            pass
+            make_last(self._target)
+            self._remove_replaced()
+        except InputError as error:
+            self._exists = False  # to us: until the new name lasts, a loss of power may give it the name back
+            if os.path.lexists(self.path):
+                error.args = (f"{error}; what it replaced is {self.path}",)
+            raise
+
+    def discard(self) -> None:
+        """Remove the temporary folder, if it is still there."""
+        if self._exists:
+            self._exists = False
+            with contextlib.suppress(OSError):  # flushed first, as a signal may have come when names were just swapped
+                filesystem.system.flush_folder(self.path.parent)
+                filesystem.system.remove_tree(self.path)
+
+    def _remove_replaced(self) -> None:
+        try:
+            if os.path.lexists(self.path):
+                filesystem.system.remove_tree(self.path)
         except OSError as error:
-            message = f"{self._target}: is written, but {self.path}, which it replaced, cannot be removed"
-            raise InputError(f"{message}: {reason(error)}") from error
+            raise InputError(f"{self._target}: is written, but not all is removed: {reason(error)}") from error
+        self._exists = False
 
     def _take_name(self) -> None:
         system = filesystem.system
@@ -125,6 +141,7 @@ class AtomicFolder:
         Both folders are there then, whole: the old one as .NAME.pwt-0123abcd.old.
         """
         system = filesystem.system
+        system.flush_folder(self._target.parent)
         old = temporary_name(self._target, "old")
         system.rename(self._target, old, replace=False)
         try:
@@ -153,10 +170,11 @@ class AtomicFolder:
         return self
 
     def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
-        if self._leave:
-            return
-        with contextlib.suppress(OSError):  # flushed first, as a signal may have come when names were just swapped
-            filesystem.system.flush_folder(self.path.parent)
-            filesystem.system.remove_tree(self.path)
-        if isinstance(value, InputError):  # say the name that the user knows
+        if isinstance(value, InputError) and self._exists:  # say the name that the user knows
             value.args = (str(value).replace(str(self.path), str(self._target)),)
+        self.discard()
+
+    def __del__(self) -> None:
+        """As in AtomicFile."""
+        if hasattr(self, "_exists"):
+            self.discard()

@@ -1,0 +1,22 @@
+"""What the tests of writing take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import samples
+
+
+@pytest.fixture(scope="session")
+def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A preset of small blocks."""
+    path = tmp_path_factory.mktemp("preset") / "small.toml"
+    path.write_text(samples.SMALL_BLOCKS)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small tasks, so that a small file is written in many pieces."""
+    monkeypatch.setattr("pennyweight.pipeline.blocks.TASK_BYTES", 4096)
