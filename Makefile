@@ -11,11 +11,12 @@ BIN := $(VENV)/bin
 # cmake and ninja of the environment go before those of the machine, so that everybody builds with the same ones.
 export PATH := $(abspath $(BIN)):$(PATH)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+RUNS ?= 500
 BENCH := build/benchmarks
 BENCH_PIP := $(BENCH)/bin/python -m pip --disable-pip-version-check install --quiet
 NATIVE := $(shell find native -type f 2> /dev/null)
 
-.PHONY: help demo test lint types native frameworks notebooks bench format upgrade clean
+.PHONY: help demo test lint types native crash frameworks notebooks bench format upgrade clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -45,6 +46,10 @@ native: $(VENV)/tools ## build the C++ core without Python and run its own tests
 	cmake -S native -B build/native -G Ninja -DCMAKE_BUILD_TYPE=Release --log-level=WARNING
 	cmake --build build/native
 	ctest --test-dir build/native --output-on-failure --no-tests=error
+
+crash: $(VENV)/installed ## lose power, fail the disk, and kill RUNS=500 runs; says what was found
+	@echo "== crash"
+	PENNYWEIGHT_KILLS=$(RUNS) $(BIN)/python -m pytest --capture=no tests/crash
 
 frameworks: $(VENV)/frameworks ## torch, for the tests that let it read what was restored
 

@@ -27,16 +27,16 @@ class Scene:
     def __str__(self) -> str:
         return f"{self.verb} {'folder' if self.folder else 'file'} {'--force' if self.old else '(new)'}"
 
-    def make(self, root: Path, preset: Path) -> None:
+    def make(self, root: Path, preset: str | Path, n_weights: int = 6_000) -> None:
         """`model`, which is to become `target`; perhaps something of that name from before."""
         for name, seed in [("model", 1), ("target", 2)][: 1 + self.old]:
-            _model(root / name, self.folder, seed)
+            _model(root / name, self.folder, seed, n_weights)
             if (name == "model") == (self.verb == "restore"):
                 pennyweight.compress(root / name, root / "packed", preset=preset, threads=1)
                 _remove(root / name)
                 (root / "packed").rename(root / name)
 
-    def run(self, root: Path, preset: Path, *, force: bool | None = None) -> None:
+    def run(self, root: Path, preset: str | Path, *, force: bool | None = None) -> None:
         """Do it."""
         force = self.old if force is None else force
         if self.verb == "compress":
@@ -55,6 +55,7 @@ class Scene:
 SCENES = [
     Scene(verb, folder, old) for verb in ("compress", "restore") for folder in (False, True) for old in (False, True)
 ]
+REPLACING = [scene for scene in SCENES if scene.old]
 
 
 def snapshot(path: Path) -> Tree | None:
@@ -80,8 +81,8 @@ def _there(path: Path) -> Tree:
     return tree
 
 
-def _weights(seed: int) -> bytes:
-    return samples.safetensors(("a", "BF16", (6_000,), samples.bf16(6_000, seed)))
+def _weights(n: int, seed: int) -> bytes:
+    return samples.safetensors(("a", "BF16", (n,), samples.bf16(n, seed)))
 
 
 def _remove(path: Path) -> None:
@@ -91,12 +92,12 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _model(path: Path, folder: bool, seed: int) -> None:
+def _model(path: Path, folder: bool, seed: int, n_weights: int) -> None:
     if not folder:
-        path.write_bytes(_weights(seed))
+        path.write_bytes(_weights(n_weights, seed))
         return
     for name in ("sub", "empty", "sub/of an old one")[: 1 + seed]:
         (path / name).mkdir(parents=True)
-    (path / "a.safetensors").write_bytes(_weights(seed))
-    (path / "sub" / "twin.safetensors").write_bytes(_weights(seed))
+    (path / "a.safetensors").write_bytes(_weights(n_weights, seed))
+    (path / "sub" / "twin.safetensors").write_bytes(_weights(n_weights, seed))
     (path / "config.json").write_text(f"model {seed}")

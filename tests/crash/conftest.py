@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import samples
+from nursery import Nursery
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +16,14 @@ def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("preset") / "small.toml"
     path.write_text(samples.SMALL_BLOCKS)
     return path
+
+
+@pytest.fixture(scope="session")
+def nurseries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Nursery, Nursery]]:
+    """Two, for two processes at once."""
+    folder = tmp_path_factory.mktemp("nurseries")
+    with Nursery(folder / "errors of one") as one, Nursery(folder / "errors of two") as two:
+        yield one, two
 
 
 @pytest.fixture(autouse=True)

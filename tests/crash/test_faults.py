@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scenes import SCENES, TEMPORARY, Scene, snapshot
+from scenes import REPLACING, SCENES, TEMPORARY, Scene, snapshot
 from watched import Watched
 
 from pennyweight.errors import InputError
 from pennyweight.pipeline import filesystem
 
-REPLACING = [scene for scene in SCENES if scene.old]
 COUNT = -1
 """The number of no operation."""
 
