@@ -156,6 +156,7 @@ class VerifyReport(_Report):
     subset: str | None
     n_checked_tensors: int
     checked_bytes: int
+    manifest: str | None
 
 
 class TensorInfo(_Report):

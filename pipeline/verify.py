@@ -16,6 +16,8 @@ from pennyweight.pipeline.container.index import Index, TensorRecord
 from pennyweight.pipeline.container.reader import ContainerReader
 from pennyweight.pipeline.decode import Damage, FrameDecoder, check_side, decode_checked
 from pennyweight.pipeline.files import Reader, naming
+from pennyweight.pipeline.hashing import Hashing, sha256_of
+from pennyweight.pipeline.manifest import OTHER_SHA256, FileEntry, differences
 from pennyweight.pipeline.output import Sink
 from pennyweight.pipeline.progress import Progress
 from pennyweight.pipeline.report import Problem, VerifiedFile, VerifiedTensor
@@ -65,6 +67,7 @@ def verify_file(
     original: Reader | None = None,
     packed: bool | None = None,
     subset: Slice | None = None,
+    entry: FileEntry | None = None,
     require_lossless: bool = False,
     threads: int,
     progress: Progress | None = None,
@@ -77,6 +80,7 @@ def verify_file(
         packed: whether `original` is a container of what is to be compared. Its damage is a problem as well, under its
             own name. None: see for yourself.
         subset: check no more than this, on the level `default` and without an original.
+        entry: what the manifest says, to be compared; without an original.
 
     Raises:
         VersionError: a container needs a newer version, so nothing can be said.
@@ -91,6 +95,8 @@ def verify_file(
         found(Damage("is lossy"))
     if level == "full" and index.sha256 is None:
         found(Damage("holds no SHA-256 to check"))
+    if entry:
+        _compare_entry(container, entry, level, found)
     if level == "fast":
         with naming(src.name):
             _check_frames(container, threads, found, progress)
@@ -100,28 +106,57 @@ def verify_file(
             checked = check_slice(container, subset, threads=threads, found=found, progress=progress)
         return Verified(src.name, index, src.size, found.problems, checked)
     decode = partial(_decode, threads=threads, full=level == "full")
-    if original is None:
+    if entry:
+        whole = Hashing()
+        decode(container, found, sink=whole, progress=progress)
+        if whole.hexdigest() != entry.sha256:
+            found(Damage(OTHER_SHA256))
+    elif original:
+        _compare(container, original, packed, found, decode, progress)
+        original.check_unchanged()
+    else:
         decode(container, found, progress=progress)
-    elif not (_is_container_of(original, index) if packed is None else packed):
-        found.compare_sizes(index.n_bytes, original.size)
+    return Verified(src.name, index, src.size, found.problems)
+
+
+def _compare_entry(container: ContainerReader, entry: FileEntry, level: Level, found: _Found) -> None:
+    """What can be compared with the manifest without decoding anything."""
+    file, listed = container.file, entry.container
+    if listed and (file.size, sha256_of(file)) != (listed.n_bytes, listed.sha256):
+        found(Damage("is another container than that of the manifest: its SHA-256 is not the same"))
+    if level == "fast" and not listed:
+        found(Damage("has no container in the manifest, so that only decoding it can prove anything"))
+    for tensor, reason in differences(container.index, entry):
+        found(Damage(reason, tensor=tensor))
+
+
+def _compare(
+    container: ContainerReader,
+    original: Reader,
+    packed: bool | None,
+    found: _Found,
+    decode: Callable[..., None],
+    progress: Progress | None,
+) -> None:
+    """Decode it, and compare with the original: a file, or what another container decodes to."""
+    n_bytes = container.index.n_bytes
+    if not (_is_container_of(original, container.index) if packed is None else packed):
+        found.compare_sizes(n_bytes, original.size)
         decode(container, found, also=PlainOriginal(container, original), progress=progress)
-    elif first_difference(src, original) is None:
+        return
+    if first_difference(container.file, original) is None:
         # What is equal decodes to what is equal, and has the same damage
         decode(container, found, progress=progress)
-        if original.name != src.name:
+        if original.name != container.file.name:
             found.problems += [problem.model_copy(update={"file": original.name}) for problem in found.problems]
+        return
+    theirs = _Found(original.name)
+    if other := _opened(original, theirs):
+        found.compare_sizes(n_bytes, other.index.n_bytes)
+        decode_both(container, found, other, theirs, decode, progress)
     else:
-        theirs = _Found(original.name)
-        other = _opened(original, theirs)
-        if other is None:
-            decode(container, found, progress=progress)
-        else:
-            found.compare_sizes(index.n_bytes, other.index.n_bytes)
-            decode_both(container, found, other, theirs, decode, progress)
-        found.problems += theirs.problems
-    if original:
-        original.check_unchanged()
-    return Verified(src.name, index, src.size, found.problems)
+        decode(container, found, progress=progress)
+    found.problems += theirs.problems
 
 
 def _opened(src: Reader, found: _Found) -> ContainerReader | None:

@@ -139,7 +139,7 @@ def report_of(file: str, tensors: Sequence[str], wrong: Sequence[str | None]) ->
         path=file, ok=not wrong, level="default", against=None, fidelity="lossless", n_files=1, n_tensors=len(tensors),
         n_bytes=0, stored_bytes=0, ratio=1, seconds=0, threads=1, problems=tuple(problems),
         files=(VerifiedFile(file=file, n_bytes=None, stored_bytes=0, tensors=rows),),
-        subset=None, n_checked_tensors=len(tensors), checked_bytes=0,
+        subset=None, n_checked_tensors=len(tensors), checked_bytes=0, manifest=None,
     )  # fmt: skip
 
 

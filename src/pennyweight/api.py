@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from pennyweight.errors import UsageError
+from pennyweight.pipeline.against_manifest import verify_with_manifest
 from pennyweight.pipeline.checkpoint import Checkpoint
 from pennyweight.pipeline.compress import compress_file
 from pennyweight.pipeline.files import PathLike, Reader, label
 from pennyweight.pipeline.folder import compress_folder, restore_folder
 from pennyweight.pipeline.inspect import inspect_file
+from pennyweight.pipeline.manifest import Manifest, read_manifest
+from pennyweight.pipeline.manifest_of import manifest_of
 from pennyweight.pipeline.policy import load_preset
 from pennyweight.pipeline.progress import Progress
 from pennyweight.pipeline.report import (
@@ -19,6 +23,7 @@ from pennyweight.pipeline.report import (
     Converted,
     InspectReport,
     RestoreReport,
+    VerifiedFile,
     VerifyReport,
     ratio,
     total_of,
@@ -124,6 +129,7 @@ def verify(
     src: Source,
     *,
     against: Source | None = None,
+    manifest: PathLike | None = None,
     level: Level = "default",
     subset: str | None = None,
     require_lossless: bool = False,
@@ -135,6 +141,8 @@ def verify(
     Args:
         against: the original file or folder, compared byte by byte, names and missing files too. It may be a container
             itself, or a folder that holds some: then both are decoded, and what is wrong with the other is a problem.
+        manifest: of `manifest`: each of its files is there, as it was or as a container, with the same SHA-256 and
+            tensors, and no other. `src` may be a folder of originals, then, or an original.
         level: "fast" checks the digests of stored frames; "default" decodes and checks every tensor; "full" also the
             SHA-256 of the original file.
         subset: "2/7" is the second of seven slices, which together are everything, each about a seventh of the work;
@@ -143,10 +151,10 @@ def verify(
         require_lossless: a lossy container is a problem.
 
     Raises:
-        UsageError: an unknown level or subset, `against` on the level "fast", which decodes nothing to compare, or a
-            subset with another level than "default" or with `against`.
+        UsageError: an unknown level or subset, `against` on the level "fast", which decodes nothing to compare, a
+            subset with another level than "default", or two of `against`, `manifest` and `subset`.
         VersionError: a container needs a newer version of this package.
-        InputError: a file cannot be read, or a folder holds no container.
+        InputError: a file cannot be read, a folder holds no container, or the manifest is none.
     """
     begun, n_threads = time.perf_counter(), thread_count(threads)
     if level not in ("fast", "default", "full"):
@@ -154,13 +162,27 @@ def verify(
     if level == "fast" and against is not None:
         raise UsageError("level 'fast' decodes nothing, so there is nothing to compare with the original")
     part = None if subset is None else Slice.parse(subset)
-    if part and (level != "default" or against is not None):
-        raise UsageError("a subset is checked on the level 'default', and not compared with an original")
+    if part and (level != "default" or against is not None or manifest is not None):
+        raise UsageError("a subset is checked on the level 'default', and not compared with anything")
+    if against is not None and manifest is not None:
+        raise UsageError("compared is either with an original or with a manifest")
     folder, other = folder_of(src), None if against is None else folder_of(against)
     if against is not None and bool(folder) != bool(other):
         raise UsageError("a file can only be verified against a file, and a folder against a folder")
     n_carried = carried_bytes = 0
-    if folder:
+    plain: Sequence[VerifiedFile] = ()
+    if manifest is not None:
+        model = verify_with_manifest(
+            src,
+            read_manifest(manifest),
+            level=level,
+            require_lossless=require_lossless,
+            threads=n_threads,
+            progress=progress,
+        )
+        found, plain, problems = model
+        n_carried, carried_bytes = len(plain), sum(file.stored_bytes for file in plain)
+    elif folder:
         tree = verify_folder(
             folder,
             level=level,
@@ -188,7 +210,7 @@ def verify(
     total = total_of([Converted(one.index, one.stored_bytes) for one in found if one.index], n_carried, carried_bytes)
     unread = [one for one in found if one.index is None]
     stored = total.stored_bytes + sum(one.stored_bytes for one in unread)
-    files = tuple(one.report() for one in found)
+    files = (*(one.report() for one in found), *plain)
     checked = [tensor for file in files for tensor in file.tensors if tensor.ok is not None]
     return VerifyReport(
         path=label(src),
@@ -197,7 +219,7 @@ def verify(
         against=None if against is None else label(against),
         fidelity=total.fidelity,
         n_files=total.n_files + len(unread),
-        n_tensors=total.n_tensors,
+        n_tensors=sum(len(file.tensors) for file in files),
         n_bytes=total.n_bytes,
         stored_bytes=stored,
         ratio=ratio(stored, total.n_bytes),
@@ -208,7 +230,28 @@ def verify(
         subset=None if part is None else str(part),
         n_checked_tensors=len(checked),
         checked_bytes=sum(tensor.n_bytes for tensor in checked),
+        manifest=None if manifest is None else label(manifest),
     )
+
+
+def manifest(
+    src: PathLike,
+    *,
+    leave_out: Sequence[PathLike] = (),
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Manifest:
+    """What the files and tensors of a container, a checkpoint, or a folder are: a document to be signed.
+
+    Everything is decoded and checked. `to_json` is the same for the same model, whenever and wherever it is made.
+
+    Args:
+        leave_out: files of the folder that are no part of the model, such as an older manifest. `.git` never is.
+
+    Raises:
+        CorruptError, VersionError, InputError: as in `restore`.
+    """
+    return manifest_of(Path(src), but=list(map(Path, leave_out)), threads=thread_count(threads), progress=progress)
 
 
 def inspect(src: Source, *, plans: bool = False, gains: bool = False) -> InspectReport:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from pennyweight.cli import benching, checking, converting, extracting
+from pennyweight.cli import benching, checking, converting, extracting, recording
 from pennyweight.cli.outcome import run_command
 
 
@@ -32,6 +32,7 @@ for command in (
     checking.verify,
     checking.inspect,
     extracting.extract,
+    recording.manifest,
     benching.bench,
 ):
     commands.add_command(command)

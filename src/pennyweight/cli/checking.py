@@ -30,6 +30,9 @@ MAX_SHOWN = 20
     metavar="ORIGINAL",
     help="compare with this, or with what it is a container of, byte for byte",
 )
+@click.option(
+    "--manifest", type=click.Path(), metavar="FILE", help="compare with what `manifest` wrote; SRC may hold originals"
+)
 @click.option("--fast", "level", flag_value="fast", help="digests of frames only, nothing is decoded")
 @click.option("--full", "level", flag_value="full", help="the SHA-256 of the whole file too")
 @click.option(
@@ -50,6 +53,7 @@ def verify(
     ctx: click.Context,
     src: str,
     against: str | None,
+    manifest: str | None,
     level: Literal["fast", "full"] | None,
     subset: str | None,
     require_lossless: bool,
@@ -61,6 +65,7 @@ def verify(
         report = api.verify(
             src,
             against=against,
+            manifest=manifest,
             level=level or "default",
             subset=subset,
             require_lossless=require_lossless,
@@ -118,5 +123,7 @@ def _show_proof(report: VerifyReport) -> None:
         say(f"  {tensors} of them, {n_bytes}, were decoded, and every digest is right: slice {report.subset}")
     else:
         say(f"  {CHECKED[report.level]}")
+    if report.manifest is not None:
+        say(f"  every file is that of {report.manifest}, by its SHA-256")
     if report.against is not None:
         say(f"  equal to {report.against}, byte for byte")
