@@ -49,7 +49,7 @@ native: $(VENV)/tools ## build the C++ core without Python and run its own tests
 
 crash: $(VENV)/installed ## lose power, fail the disk, and kill RUNS=500 runs; says what was found
 	@echo "== crash"
-	PENNYWEIGHT_KILLS=$(RUNS) $(BIN)/python -m pytest --capture=no tests/crash
+	PENNYWEIGHT_CRASH_RUNS=$(RUNS) $(BIN)/python -m pytest --capture=no tests/crash
 
 frameworks: $(VENV)/frameworks ## torch, for the tests that let it read what was restored
 

@@ -135,6 +135,7 @@ class Checkpoint(Mapping[str, Tensor]):
         self._frames = FrameDecoder(self._container, Buffers())
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pennyweight")
         self._shared: tuple[int, Stream] | None = None
+        self._closed = False
         self._tensors = {
             record.name: Tensor(self, i, record)
             for i, record in enumerate(self._container.segments)
@@ -151,7 +152,8 @@ class Checkpoint(Mapping[str, Tensor]):
         return len(self._tensors)
 
     def close(self) -> None:
-        """No tensor can be decoded any more."""
+        """No tensor can be decoded any more: UsageError."""
+        self._closed = True
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._file.close()
 
@@ -163,6 +165,8 @@ class Checkpoint(Mapping[str, Tensor]):
 
     def _read(self, segment: int, begin: int, end: int, out: Stream, digest: str | None) -> None:
         """Decode bytes begin to end of a segment into `out`; compare with the XXH3-128 if it is given."""
+        if self._closed:  # another file may have the descriptor by now
+            raise UsageError(f"{self._file.name}: is closed")
         blocks = self._container.blocks
         start = int(blocks.starts[segment])
         first, last = blocks.holding(segment)

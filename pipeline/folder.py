@@ -16,7 +16,7 @@ from pennyweight.pipeline.report import Converted
 from pennyweight.pipeline.restore import restore_file
 from pennyweight.pipeline.sources import is_recognised
 from pennyweight.pipeline.targets import SUFFIX, original_name, with_containers
-from pennyweight.pipeline.tree import AtomicFolder, walk
+from pennyweight.pipeline.tree import AtomicFolder, Place, walk
 from pennyweight.pipeline.twins import Twins, counted_once
 from pennyweight.pipeline.window import Buffers
 
@@ -43,9 +43,9 @@ def compress_folder(
 
     InputError if `src` holds no weights, or what could not be restored.
     """
-    tree = walk(src)
     result = FolderResult([], 0, 0)
-    with AtomicFolder(dst, source=src, force=force) as out:
+    with Place(src) as place, AtomicFolder(dst, source=src, force=force) as out:
+        tree = walk(src)
         out.make(tree.folders)
         twins = Twins(src, out.path)
         for name in tree.files:
@@ -61,16 +61,17 @@ def compress_folder(
                     result = _carried(result, file, out.path / name, progress)
         if not result.containers:
             raise InputError(f"{src}: no weights in this folder")
+        place.check_unmoved()
         out.commit()
     return result
 
 
 def restore_folder(src: Path, dst: Path, *, threads: int, force: bool, progress: Progress | None) -> FolderResult:
     """The inverse of `compress_folder`."""
-    tree = walk(src)
-    targets = _originals(src, tree.files)
     result = FolderResult([], 0, 0)
-    with AtomicFolder(dst, source=src, force=force) as out:
+    with Place(src) as place, AtomicFolder(dst, source=src, force=force) as out:
+        tree = walk(src)
+        targets = _originals(src, tree.files)
         out.make(tree.folders)
         counted: set[tuple[int, int]] = set()
         for name in tree.files:
@@ -81,6 +82,7 @@ def restore_folder(src: Path, dst: Path, *, threads: int, force: bool, progress:
                     result.containers.append(counted_once(done, src / name, counted))
                 else:
                     result = _carried(result, file, target, progress)
+        place.check_unmoved()
         out.commit()
     return result
 

@@ -14,6 +14,35 @@ from pennyweight.pipeline.files import reason
 from pennyweight.pipeline.output import in_the_way, make_last, temporary_name
 
 
+class Place:
+    """A folder that is read under its name, for longer than a moment.
+
+    Held open, so that no other can get its inode's number meanwhile.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        try:
+            self._fd = os.open(root, os.O_RDONLY)
+        except OSError as error:
+            raise InputError(f"{root}: {reason(error)}") from error
+
+    def check_unmoved(self) -> None:
+        """InputError if another folder has the name by now: what was read may be of both."""
+        try:
+            there = os.path.samestat(os.stat(self._root), os.fstat(self._fd))
+        except OSError:
+            there = False
+        if not there:
+            raise InputError(f"{self._root}: was replaced while it was read")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self._fd)
+
+
 class Tree(NamedTuple):
     """Relative names, sorted. Links to files are files."""
 

@@ -31,6 +31,7 @@ from pennyweight.pipeline.report import (
 from pennyweight.pipeline.restore import restore_file
 from pennyweight.pipeline.subset import Slice
 from pennyweight.pipeline.targets import Source, folder_of, target_of, with_suffix, without_suffix
+from pennyweight.pipeline.tree import Place
 from pennyweight.pipeline.verify import Level, verify_file
 from pennyweight.pipeline.verify_folder import containers, verify_folder
 from pennyweight.pipeline.window import thread_count
@@ -183,15 +184,17 @@ def verify(
         found, plain, problems = model
         n_carried, carried_bytes = len(plain), sum(file.stored_bytes for file in plain)
     elif folder:
-        tree = verify_folder(
-            folder,
-            level=level,
-            original=other,
-            subset=part,
-            require_lossless=require_lossless,
-            threads=n_threads,
-            progress=progress,
-        )
+        with Place(folder) as place:
+            tree = verify_folder(
+                folder,
+                level=level,
+                original=other,
+                subset=part,
+                require_lossless=require_lossless,
+                threads=n_threads,
+                progress=progress,
+            )
+            place.check_unmoved()
         found, problems, n_carried, carried_bytes = tree.containers, tree.problems, tree.n_carried, tree.carried_bytes
     else:
         with ExitStack() as stack:

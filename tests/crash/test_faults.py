@@ -159,6 +159,7 @@ def test_an_error_of_any_operation_is_told_and_leaves_the_old(stage: Stage) -> N
     print(f"\n{stage.scene!s:24} {len(stage.operations):3} operations, each failed once: told, and the old one is left")
 
 
+@pytest.mark.parametrize("stage", REPLACING, ids=str, indirect=True)
 def test_a_disk_that_stays_full_leaves_old_or_new(stage: Stage) -> None:
     for at in range(len(stage.operations)):
         with pytest.raises(InputError, match=r"/target.*: No space left on device"):

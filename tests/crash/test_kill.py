@@ -12,7 +12,7 @@ import pytest
 from nursery import Nursery
 from scenes import REPLACING, TEMPORARY, Scene, snapshot
 
-RUNS = int(os.environ.get("PENNYWEIGHT_KILLS", "16"))
+RUNS = int(os.environ.get("PENNYWEIGHT_CRASH_RUNS", "16"))
 """Of all scenes together."""
 
 
