@@ -12,11 +12,12 @@ BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUNS ?= 500
+SECONDS ?= 60
 BENCH := build/benchmarks
 BENCH_PIP := $(BENCH)/bin/python -m pip --disable-pip-version-check install --quiet
 NATIVE := $(shell find native -type f 2> /dev/null)
 
-.PHONY: help demo test lint types native crash frameworks notebooks bench format upgrade clean
+.PHONY: help demo test lint types native fuzz crash frameworks notebooks bench format upgrade clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -46,6 +47,14 @@ native: $(VENV)/tools ## build the C++ core without Python and run its own tests
 	cmake -S native -B build/native -G Ninja -DCMAKE_BUILD_TYPE=Release --log-level=WARNING
 	cmake --build build/native
 	ctest --test-dir build/native --output-on-failure --no-tests=error
+
+fuzz: $(VENV)/tools ## fuzz the decoders, each target for SECONDS=60, under sanitizers; needs clang
+	@echo "== fuzz"
+	@command -v clang++ > /dev/null || { echo "make fuzz needs clang++ with libFuzzer (Debian: clang and libclang-rt-dev)"; exit 1; }
+	cmake -S native -B build/fuzz/native -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=clang++ -DPENNYWEIGHT_FUZZ=ON \
+	  -DPENNYWEIGHT_SANITIZE=address,undefined --log-level=WARNING
+	cmake --build build/fuzz/native
+	$(BIN)/python tools/fuzz.py --seconds $(SECONDS)
 
 crash: $(VENV)/installed ## lose power, fail the disk, and kill RUNS=500 runs; says what was found
 	@echo "== crash"

@@ -89,7 +89,7 @@ void decode_groups(const RansTable& table, Progress& p, size_t groups, uint8_t* 
     Buckets<kBits> buckets;
     buckets.load(table);
     __m512i x0 = _mm512_loadu_si512(p.x), x1 = _mm512_loadu_si512(p.x + 16);
-    const __m512i mask = _mm512_set1_epi8((1 << kBits) - 1);
+    const __m512i mask = _mm512_set1_epi8(static_cast<char>((1 << kBits) - 1));
     while (p.groups_done < groups && p.readable - p.words >= Progress::kRoom) {
         __m512i s0 = _mm512_setzero_si512(), s1 = s0;
 #pragma GCC unroll 4
