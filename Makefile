@@ -48,7 +48,7 @@ native: $(VENV)/tools ## build the C++ core without Python and run its own tests
 	cmake --build build/native
 	ctest --test-dir build/native --output-on-failure --no-tests=error
 
-fuzz: $(VENV)/tools ## fuzz the decoders, each target for SECONDS=60, under sanitizers; needs clang
+fuzz: $(VENV)/fuzzer ## fuzz what reads files, each target for SECONDS=60, the core under sanitizers; needs clang
 	@echo "== fuzz"
 	@command -v clang++ > /dev/null || { echo "make fuzz needs clang++ with libFuzzer (Debian: clang and libclang-rt-dev)"; exit 1; }
 	cmake -S native -B build/fuzz/native -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=clang++ -DPENNYWEIGHT_FUZZ=ON \
@@ -76,9 +76,9 @@ format: $(VENV)/tools ## let ruff and clang-format lay out the code
 	$(BIN)/ruff format
 	find native -name '*.cc' -o -name '*.h' | xargs $(BIN)/clang-format -i
 
-upgrade: $(VENV)/installed $(VENV)/frameworks ## move the pinned tools to their newest versions
+upgrade: $(VENV)/installed $(VENV)/frameworks $(VENV)/fuzzer ## move the pinned tools to their newest versions
 	$(PIP) install --quiet --upgrade pip
-	$(PIP) install --quiet --upgrade --upgrade-strategy eager --group dev --group frameworks --editable . --no-build-isolation
+	$(PIP) install --quiet --upgrade --upgrade-strategy eager --group dev --group frameworks --group fuzz --editable . --no-build-isolation
 	{ head -2 constraints-dev.txt; $(PIP) freeze --all --exclude-editable --exclude setuptools | sed 's/+cpu$$//'; } > build/constraints-dev.txt
 	mv build/constraints-dev.txt constraints-dev.txt
 
@@ -98,6 +98,12 @@ $(VENV)/tools: pyproject.toml constraints-dev.txt
 $(VENV)/frameworks: $(VENV)/tools
 	@echo "== frameworks: torch"
 	$(PIP) install --quiet --constraint constraints-dev.txt --group frameworks
+	@touch $@
+
+# Its targets are Python, and need the package.
+$(VENV)/fuzzer: $(VENV)/installed
+	@echo "== fuzzer: atheris"
+	$(PIP) install --quiet --constraint constraints-dev.txt --group fuzz
 	@touch $@
 
 # An editable install takes Python edits live; the core and the presets are built in, so a change of them installs again.

@@ -18,6 +18,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent
 BUILD = CHECKOUT / "build" / "fuzz"  # corpus/NAME grows from run to run; found/NAME is what was found
 NATIVE = BUILD / "native" / "fuzz"
+PYTHON = CHECKOUT / "tests" / "fuzz"
 
 # Inputs are small: the loops of all kernels are entered, and tens of thousands of inputs run in a second.
 LIMITS = ("-max_len=2048", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1")
@@ -30,11 +31,23 @@ class Target:
     name: str
     command: Sequence[str]
     seeds: Sequence[str]
+    findings: Path
+    """Where what was found is kept, a folder for each target."""
 
 
 def native_targets() -> list[Target]:
     names = sorted(path.name.removeprefix("fuzz_") for path in NATIVE.glob("fuzz_*") if path.is_file())
-    return [Target(name, [str(NATIVE / f"fuzz_{name}")], [str(NATIVE / f"replay_{name}"), "--seeds"]) for name in names]
+    findings = CHECKOUT / "native" / "fuzz" / "findings"
+    return [
+        Target(name, [str(NATIVE / f"fuzz_{name}")], [str(NATIVE / f"replay_{name}"), "--seeds"], findings)
+        for name in names
+    ]
+
+
+def python_targets() -> list[Target]:
+    run = [sys.executable, str(PYTHON / "run.py")]
+    names = subprocess.run(run, check=True, capture_output=True, text=True).stdout.split()
+    return [Target(name, [*run, name], [*run, name, "--seeds"], PYTHON / "findings") for name in names]
 
 
 @dataclass(frozen=True)
@@ -49,7 +62,7 @@ class Outcome:
 def run(target: Target, seconds: int) -> Outcome:
     """For so many seconds, from the seeds and what earlier runs added to them."""
     corpus, seeds, found = (BUILD / folder / target.name for folder in ("corpus", "seeds", "found"))
-    kept = CHECKOUT / "native" / "fuzz" / "findings" / target.name
+    kept = target.findings / target.name
     for folder in (corpus, seeds, found):
         folder.mkdir(parents=True, exist_ok=True)
     subprocess.run([*target.seeds, str(seeds)], check=True)
@@ -85,7 +98,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
     parser.add_argument("names", nargs="*", help="targets; all of them if none is named")
     given = parser.parse_args()
-    targets = native_targets()
+    targets = native_targets() + python_targets()
     if unknown := set(given.names) - {target.name for target in targets}:
         sys.exit(f"no such target: {', '.join(sorted(unknown))}")
     chosen = [target for target in targets if not given.names or target.name in given.names]

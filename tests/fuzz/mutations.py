@@ -1,0 +1,71 @@
+"""Spoilt inputs without a fuzzer, the same ones on every run; and what a fuzzer would not think of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from random import Random
+from typing import Final
+
+_NUMBERS: Final = [
+    value.to_bytes(width, "little")
+    for width in (1, 2, 4, 8)
+    for value in (0, 1, (1 << 8 * width - 1) - 1, 1 << 8 * width - 1, (1 << 8 * width) - 1)
+]
+"""Those at which counts and sizes go wrong."""
+
+_WORD: Final = re.compile(rb"\w+|[!-/:-@\[-`{-~]")
+_NUMERALS: Final = [str(sign * value).encode() for value in (0, 1, 3, 255, 2**31, 2**63, 2**64) for sign in (1, -1)]
+
+
+def mutations(seeds: Sequence[bytes], n: int) -> Iterator[bytes]:
+    """n inputs, each a seed that was hit once or a few times."""
+    random = Random(1)
+    for i in range(n):
+        data = seeds[i % len(seeds)]
+        for _ in range(random.choice((1, 1, 1, 2, 3, 4))):
+            hit = _hit_a_word if random.random() < 0.3 else _hit_bytes
+            data = hit(data, random.choice(seeds), random)
+        yield data
+
+
+def other_words(data: bytes, max_bytes: int, seed: int) -> bytes:
+    """For a fuzzer, which knows bytes and no words."""
+    random = Random(seed)
+    for _ in range(random.choice((1, 1, 2))):
+        data = _hit_a_word(data, data, random)
+    return data[:max_bytes]
+
+
+def _hit_bytes(data: bytes, other: bytes, random: Random) -> bytes:
+    # Many hits are near the front, where most formats say what they hold
+    at = random.randrange(1 + (len(data) if random.random() < 0.75 else min(len(data), 64)))
+    match random.randrange(7):
+        case 0 if at < len(data):
+            return data[:at] + bytes((data[at] ^ 1 << random.randrange(8),)) + data[at + 1 :]
+        case 1:
+            return data[:at] + random.randbytes(1) + data[at + 1 :]
+        case 2:
+            number = random.choice(_NUMBERS)
+            return data[:at] + number + data[at + len(number) :]
+        case 3:
+            return data[:at] + random.randbytes(random.randint(1, 8)) + data[at:]
+        case 4:
+            return data[:at] + data[at + random.randint(1, 16) :]
+        case 5 if other:
+            begin = random.randrange(len(other))
+            return data[:at] + other[begin : begin + random.randint(1, 64)] + data[at:]
+        case _:
+            return data[:at] if random.random() < 0.25 else data
+
+
+def _hit_a_word(data: bytes, other: bytes, random: Random) -> bytes:
+    """Put a number, nothing, or a few words of the other in the place of one."""
+    words, others = list(_WORD.finditer(data)), list(_WORD.finditer(other))
+    if not words or not others:
+        return data
+    word, first = random.choice(words), random.randrange(len(others))
+    last = min(first + random.choice((0, 0, 0, 2, 6)), len(others) - 1)
+    taken = other[others[first].start() : others[last].end()]
+    new = random.choice((taken, taken, word[0] + taken, random.choice(_NUMERALS), b""))
+    return data[: word.start()] + new + data[word.end() :]
