@@ -27,6 +27,9 @@ from pennyweight.types import DType, Fidelity
 MAX_DEPTH = 8
 """Nodes that may nest, leaves counted: docs/format.md section 2."""
 
+MAX_STAGES = 1000
+"""Of a plan as it is carried out: `*` in `*` multiplies what a line says. The longest that is shipped has 161."""
+
 _TOKEN = re.compile(r"\s*([a-z_][a-z_0-9]*|[0-9]+|[*:,=|()\[\]]|\S)")
 
 
@@ -83,7 +86,7 @@ def parse(text: str, dtype: DType | None) -> Plan:
     """The plan for tensors of that dtype, or for gaps (None). UsageError with the plan and the reason."""
     tokens = _Tokens(text)
     try:
-        plan = _bind(_parse_plan(tokens, depth=1), StreamSpec.of(dtype), depth=1)
+        plan = _bind(_parse_plan(tokens, depth=1), StreamSpec.of(dtype), depth=1, left=iter(range(MAX_STAGES)))
         tokens.expect("")
     except UsageError as error:
         label = "a gap" if dtype is None else dtype.label
@@ -180,7 +183,10 @@ def _parse_child(tokens: _Tokens, depth: int) -> tuple[str, _Tree]:
     return "", _parse_alternatives(tokens, tree, depth)
 
 
-def _bind(tree: _Tree, spec: StreamSpec, depth: int) -> Plan:
+def _bind(tree: _Tree, spec: StreamSpec, depth: int, left: Iterator[int]) -> Plan:
+    """left: has as many items as there may be stages yet."""
+    if next(left, None) is None:
+        raise UsageError(f"it comes to more than {MAX_STAGES} stages")
     if depth > MAX_DEPTH:
         raise UsageError(f"stages nest more than {MAX_DEPTH} deep")
     if tree.name not in BY_NAME:
@@ -189,8 +195,8 @@ def _bind(tree: _Tree, spec: StreamSpec, depth: int) -> Plan:
         raise UsageError(f"a parameter of {tree.name} is written twice")
     stage = BY_NAME[tree.name].bind(spec, dict(tree.params))
     written = _children(tree, stage.outputs)
-    children = tuple(_bind(written[name], output, depth + 1) for name, output in stage.outputs.items())
-    alternatives = tuple(_bind(other, spec, depth) for other in tree.alternatives)
+    children = tuple(_bind(written[name], output, depth + 1, left) for name, output in stage.outputs.items())
+    alternatives = tuple(_bind(other, spec, depth, left) for other in tree.alternatives)
     return Plan(stage, children, tree.params, alternatives)
 
 

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from pennyweight.pipeline.container import limits
 from pennyweight.pipeline.files import Reader
 from pennyweight.pipeline.sources.protobuf import BYTES, VARINT, BadWire, Messages
-from pennyweight.pipeline.sources.segments import SourceMap, TensorRange, cover
+from pennyweight.pipeline.sources.segments import Names, SourceMap, TensorRange, cover
 from pennyweight.types import DType
 
 _MAX_DEPTH: Final = 32
@@ -104,7 +104,7 @@ class _Walk:
     def __init__(self, file: Reader) -> None:
         self.found: list[tuple[int, TensorRange]] = []
         self._messages = Messages(file)
-        self._names: dict[str, int] = {}
+        self._names = Names()
 
     def is_model(self, n_bytes: int) -> bool:
         """Whether the outermost message says once which version it is of, has one graph, and few fields in all."""
@@ -151,5 +151,4 @@ class _Walk:
         if dtype is None or not (kind == _RAW or dtype in _DATA[kind]) or dtype.n_bytes(tuple(shape)) != n_bytes:
             return
         # Many constants have no name, and a graph within a graph may use one again
-        n = self._names[name] = self._names.get(name, 0) + 1
-        self.found.append((start, TensorRange(n_bytes, name if n == 1 else f"{name}#{n}", dtype, tuple(shape))))
+        self.found.append((start, TensorRange(n_bytes, self._names.give(name), dtype, tuple(shape))))

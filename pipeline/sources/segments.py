@@ -37,6 +37,21 @@ class SourceMap(NamedTuple):
     segments: tuple[Segment, ...]
 
 
+class Names:
+    """Makes names of tensors differ: `a`, then `a#2`. ValueError where they get longer than an index may be."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, int] = {}
+        self._left = limits.MAX_INDEX_BYTES
+
+    def give(self, name: str) -> str:
+        self._left -= len(name)
+        if self._left < 0:
+            raise ValueError("names longer than an index")
+        n = self._given[name] = self._given.get(name, 0) + 1
+        return name if n == 1 else f"{name}#{n}"
+
+
 def cover(name: str, n_bytes: int, tensors: Iterable[tuple[int, TensorRange]]) -> SourceMap | None:
     """The map of a file of n_bytes with tensors at those offsets, in any order; what is between them is gaps.
 

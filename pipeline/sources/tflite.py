@@ -11,7 +11,7 @@ from typing import Final
 from pennyweight.pipeline.container import limits
 from pennyweight.pipeline.files import Reader
 from pennyweight.pipeline.sources.flatbuffer import Flatbuffer
-from pennyweight.pipeline.sources.segments import SourceMap, TensorRange, cover
+from pennyweight.pipeline.sources.segments import Names, SourceMap, TensorRange, cover
 from pennyweight.types import DType
 
 _IDENTIFIER: Final = b"TFL3"
@@ -59,7 +59,7 @@ def _tensors(flatbuffer: Flatbuffer) -> dict[int, TensorRange]:
     model = flatbuffer.fields(flatbuffer.root())
     buffers = [_data(flatbuffer, buffer) for buffer in flatbuffer.tables(model[_BUFFERS])]
     found: dict[int, TensorRange] = {}
-    names: dict[str, int] = {}
+    names = Names()
     for subgraph in flatbuffer.tables(model[_SUBGRAPHS]):
         for tensor in flatbuffer.tables(flatbuffer.fields(subgraph)[_TENSORS]):
             fields = flatbuffer.fields(tensor)
@@ -75,9 +75,7 @@ def _tensors(flatbuffer: Flatbuffer) -> dict[int, TensorRange]:
             if dtype is None or min(shape, default=0) < 0 or dtype.n_bytes(shape) != n_bytes:
                 continue
             name = flatbuffer.text(fields[_NAME], limits.MAX_NAME_BYTES)
-            n = names[name] = names.get(name, 0) + 1
-            # Subgraphs may use one again
-            found[start] = TensorRange(n_bytes, name if n == 1 else f"{name}#{n}", dtype, shape)
+            found[start] = TensorRange(n_bytes, names.give(name), dtype, shape)  # subgraphs may use one again
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from pennyweight.pipeline.container import limits
 from pennyweight.pipeline.files import Reader
 from pennyweight.pipeline.sources.segments import SourceMap, TensorRange, cover
 from pennyweight.pipeline.sources.torch_tensors import distinct
@@ -28,9 +29,13 @@ def read(file: Reader) -> SourceMap | None:
     if len(ends) < 3:
         return None
     tensors: list[tuple[int, TensorRange]] = []
+    n_names = 0
     for number, (begin, end) in enumerate(zip(ends[:0:-1], ends[-2::-1], strict=True)):
         members = stored_members(file, begin, end)
         for offset, tensor in tensors_of_archive(file, members) if members else ():
             name = f"{number}.{tensor.name}" if tensor.name else f"{number}"
             tensors.append((offset, tensor._replace(name=name)))
+            n_names += len(name)
+        if n_names > limits.MAX_INDEX_BYTES:
+            return None
     return cover("torch-dcp", file.size, distinct(tensors)) if tensors else None

@@ -66,6 +66,9 @@ _STORAGES: Final = {
     "UntypedStorage": "uint8",
 }
 
+_MAX_KEY: Final = 64
+"""Characters. They are numbers, or addresses; each piece of a storage without a name of its own is called after it."""
+
 _REBUILD: Final = "torch._utils._rebuild_"
 _TENSORS: Final = frozenset(_REBUILD + name for name in ("tensor", "tensor_v2", "tensor_v3", "qtensor"))
 _WITH_DTYPE: Final = _REBUILD + "tensor_v3"
@@ -110,7 +113,7 @@ def read_storages(root: Any, outside: Mapping[str, Any] | None = None) -> dict[s
     """
     storages: dict[str, Storage] = {}
     layouts: dict[tuple[int, int], _Layout | None] = {}
-    for name, value in _walk(root, outside or {}):
+    for name, value in _Walk(root, outside or {}):
         call = type(value) is Call
         found = _find(value[1][0] if call else value, storages)
         if found is None:
@@ -132,54 +135,58 @@ def read_storages(root: Any, outside: Mapping[str, Any] | None = None) -> dict[s
     return storages
 
 
-def _walk(root: Any, outside: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+class _Walk:
     """Calls that rebuild tensors, and storages that stand alone, with their names. Breadth first, each value once."""
-    seen: set[int] = set()
-    queue = [("", root)] if type(root) in _NESTED else []
-    n_names = 0
-    for name, value in queue:  # which grows meanwhile, so that all values live and no id comes twice
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        n_names += len(name)
-        if n_names > limits.MAX_INDEX_BYTES:
-            raise Lie("names longer than an index")
-        kind = type(value)
-        if kind is Call:
-            function = value[0] if type(value[0]) is Global else ""
-            if function not in _TENSORS:
-                queue += _results(name, value, function)
-            elif type(value[1]) is tuple and len(value[1]) >= 4:
-                yield name, value
-                if function == _WITH_PARAMETERS:
-                    queue.append((name, value[1]))
-        elif kind is Persistent:
-            word = value[0]
-            yield name, outside.get(word, value) if type(word) is str else value
-        else:
-            queue += _named(name, zip(value[::2], value[1::2], strict=False) if kind is Pairs else enumerate(value))
 
+    def __init__(self, root: Any, outside: Mapping[str, Any]) -> None:
+        self._outside = outside
+        self._queue: list[tuple[str, Any]] = []  # never shrinks, so that all values live and no id comes twice
+        self._seen: set[int] = set()
+        self._n_names = 0
+        self._add([("", root)])
 
-def _results(name: str, call: Call, function: str) -> list[tuple[str, Any]]:
-    """What a call works on, and what its result is given."""
-    arguments = call[1] if type(call[1]) is tuple else ()
-    parts = call[1:]
-    if function in _WRAPPERS:
-        parts = [*arguments[:1]]
-    elif function == _SUBCLASS and len(arguments) > 3:
-        parts = [Call((arguments[0], arguments[2])), arguments[3]]
-    elif function == _ORDERED and len(arguments) == 1 and type(arguments[0]) is list:  # of Python 2: a list of pairs
-        return _named(name, (pair for pair in arguments[0] if type(pair) is list and len(pair) == 2))
-    return [(name, part) for part in parts if type(part) in _NESTED]
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        for name, value in self._queue:  # which grows meanwhile
+            kind = type(value)
+            if kind is Call:
+                function = value[0] if type(value[0]) is Global else ""
+                if function not in _TENSORS:
+                    self._add_results(name, value, function)
+                elif type(value[1]) is tuple and len(value[1]) >= 4:
+                    yield name, value
+                    if function == _WITH_PARAMETERS:
+                        self._add([(name, value[1])])
+            elif kind is Persistent:
+                word = value[0]
+                yield name, self._outside.get(word, value) if type(word) is str else value
+            else:
+                pairs = zip(value[::2], value[1::2], strict=False) if kind is Pairs else enumerate(value)
+                self._add(pairs, f"{name}." if name else "")
 
+    def _add_results(self, name: str, call: Call, function: str) -> None:
+        """What a call works on, and what its result is given."""
+        arguments = call[1] if type(call[1]) is tuple else ()
+        parts = call[1:]
+        if function in _WRAPPERS:
+            parts = [*arguments[:1]]
+        elif function == _SUBCLASS and len(arguments) > 3:
+            parts = [Call((arguments[0], arguments[2])), arguments[3]]
+        elif function == _ORDERED and len(arguments) == 1 and type(arguments[0]) is list:  # of Python 2: pairs
+            pairs = (pair for pair in arguments[0] if type(pair) is list and len(pair) == 2)
+            self._add(pairs, f"{name}." if name else "")
+            return
+        self._add((name, part) for part in parts)
 
-def _named(name: str, items: Iterable[Any]) -> list[tuple[str, Any]]:
-    prefix = f"{name}." if name else ""
-    return [
-        (f"{prefix}{key if isinstance(key, (str, int)) else number}", child)
-        for number, (key, child) in enumerate(items)
-        if type(child) in _NESTED
-    ]
+    def _add(self, items: Iterable[Any], prefix: str = "") -> None:
+        """Key and value of each. Names are counted as they are made: a long one may go before a million values."""
+        for number, (key, child) in enumerate(items):
+            if type(child) in _NESTED and id(child) not in self._seen:
+                name = f"{prefix}{key if isinstance(key, (str, int)) else number}"
+                self._n_names += len(name)
+                if self._n_names > limits.MAX_INDEX_BYTES:
+                    raise Lie("names longer than an index")
+                self._seen.add(id(child))
+                self._queue.append((name, child))
 
 
 def _find(value: Any, storages: dict[str, Storage]) -> tuple[Storage, int] | None:
@@ -188,7 +195,7 @@ def _find(value: Any, storages: dict[str, Storage]) -> tuple[Storage, int] | Non
     if type(name) is not tuple or len(name) < 5:
         return None
     what, kind, key, _, n_elements, *part = name
-    if what != "storage" or type(kind) is not Global or type(key) is not str or not _is_size(n_elements):
+    if what != "storage" or type(kind) is not Global or not _is_key(key) or not _is_size(n_elements):
         return None
     storage = storages.get(key)
     if storage is None:
@@ -199,6 +206,10 @@ def _find(value: Any, storages: dict[str, Storage]) -> tuple[Storage, int] | Non
     if part and type(part[0]) is tuple and len(part[0]) == 3 and _is_size(part[0][1]):
         return storage, part[0][1] * storage.element.n_bytes
     return storage, 0
+
+
+def _is_key(value: Any) -> bool:
+    return type(value) is str and len(value) <= _MAX_KEY
 
 
 def element_of(kind: Any) -> Element | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from fuzz.bounds import bounded_memory, bounded_time
 from fuzz.mutations import mutations
@@ -9,7 +11,7 @@ from fuzz.targets import FINDINGS, TARGETS
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_target(name: str) -> None:
+def test_target(name: str, tmp_path: Path) -> None:
     target = TARGETS[name]
     seeds = target.seeds()
     assert seeds
@@ -19,7 +21,9 @@ def test_target(name: str) -> None:
             with bounded_memory(), bounded_time():
                 target.check(data)
         except BaseException as error:
-            error.add_note(f"input: {data!r}")
+            found = tmp_path / "found"
+            found.write_bytes(data)
+            error.add_note(f"the input is in {found}")
             raise
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from pennyweight.errors import UsageError
-from pennyweight.pipeline.plan import MAX_DEPTH, STORE, Plan, parse
+from pennyweight.pipeline.plan import MAX_DEPTH, MAX_STAGES, STORE, Plan, parse
 from pennyweight.stages.constant import Constant
 from pennyweight.stages.entropy.huffman import Huffman
 from pennyweight.stages.entropy.rans import Rans
@@ -115,6 +115,16 @@ def test_depth_is_bounded() -> None:
     for depth in (MAX_DEPTH + 1, 100_000):
         with pytest.raises(UsageError, match="nest more than 8 deep"):
             parse(nested(depth), None)
+
+
+def test_stages_are_counted_before_they_are_made() -> None:
+    def star(depth: int, leaf: str = "rans") -> str:
+        return "byteplane[width=8](*: " * depth + leaf + ")" * depth
+
+    assert len(list(parse(star(2, "zstd | rans"), DType.F64).stages)) <= MAX_STAGES
+    for text in (star(6), star(3, "zstd | rans"), " | ".join(["zstd"] * (MAX_STAGES + 1))):
+        with pytest.raises(UsageError, match="it comes to more than 1000 stages"):
+            parse(text, DType.F64)
 
 
 def test_fidelity_is_derived() -> None:
