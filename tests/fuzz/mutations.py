@@ -15,7 +15,9 @@ _NUMBERS: Final = [
 """Those at which counts and sizes go wrong."""
 
 _WORD: Final = re.compile(rb"\w+|[!-/:-@\[-`{-~]")
-_NUMERALS: Final = [str(sign * value).encode() for value in (0, 1, 3, 255, 2**31, 2**63, 2**64) for sign in (1, -1)]
+_NUMERALS: Final = [
+    str(sign * value).encode() for value in (0, 1, 2, 3, 16, 255, 2**31, 2**63, 2**64) for sign in (1, -1)
+]
 
 
 def mutations(seeds: Sequence[bytes], n: int) -> Iterator[bytes]:
@@ -60,12 +62,24 @@ def _hit_bytes(data: bytes, other: bytes, random: Random) -> bytes:
 
 
 def _hit_a_word(data: bytes, other: bytes, random: Random) -> bytes:
-    """Put a number, nothing, or a few words of the other in the place of one."""
+    """Put a number, nothing, many of it, or a few words of the other in the place of one; or drop a few."""
     words, others = list(_WORD.finditer(data)), list(_WORD.finditer(other))
     if not words or not others:
         return data
-    word, first = random.choice(words), random.randrange(len(others))
+    numbers = [word for word in words if word[0].isdigit()]
+    if numbers and random.random() < 0.3:
+        word = random.choice(numbers)
+        return data[: word.start()] + random.choice(_NUMERALS) + data[word.end() :]
+    at, first = random.randrange(len(words)), random.randrange(len(others))
     last = min(first + random.choice((0, 0, 0, 2, 6)), len(others) - 1)
     taken = other[others[first].start() : others[last].end()]
-    new = random.choice((taken, taken, word[0] + taken, random.choice(_NUMERALS), b""))
-    return data[: word.start()] + new + data[word.end() :]
+    begin, end, word = words[at].start(), words[at].end(), words[at][0]
+    match random.randrange(8):
+        case 0:
+            return data[:begin] + data[words[min(at + random.randint(0, 16), len(words) - 1)].end() :]
+        case 1:
+            return data[:begin] + word[:1] * random.choice((2, 64, 1500)) + data[end:]
+        case 2 | 3:
+            return data[:begin] + word + taken + data[end:]
+        case _:
+            return data[:begin] + taken + data[end:]

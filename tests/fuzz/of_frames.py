@@ -1,4 +1,4 @@
-"""Nodes: read and decoded, or refused; the fast path and the staged one say the same of them."""
+"""Nodes: read and decoded, or refused; the fast path, the staged one and the second decoder say the same of them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Final
 
 import honest
 import numpy as np
+import spec_decoder
 
-from pennyweight.errors import PennyweightError, VersionError
+from pennyweight.errors import CorruptError, PennyweightError, VersionError
 from pennyweight.pipeline.container.reader import ContainerReader
 from pennyweight.pipeline.executor import decode_blocks
 from pennyweight.pipeline.files import Reader
@@ -45,7 +46,7 @@ def check(data: bytes) -> None:
     assert type(_decode_staged(frame, again, side)) is type(error)
     try:
         decode_blocks(frame, [frame.size], [n_bytes], quick, side)
-    except PennyweightError as other:
+    except (CorruptError, VersionError) as other:
         same = isinstance(other, VersionError) == isinstance(error, VersionError)
         assert error, "the staged path decodes what the other refuses"
         assert same, "another kind of error"
@@ -53,14 +54,22 @@ def check(data: bytes) -> None:
         assert error is None, f"the fast path decodes what is refused: {error}"
         assert np.array_equal(staged, again), "bytes that nobody wrote"
         assert np.array_equal(staged, quick), "other bytes on the fast path"
+    try:
+        decoded = spec_decoder.decode_frame(frame.tobytes(), n_bytes, [one.tobytes() for one in side])
+    except spec_decoder.SpecError as refused:
+        why = str(refused)
+        assert error, f"decoded, and refused by the second decoder: {why}"
+    else:
+        assert error is None, f"refused, and decoded by the second decoder: {error}"
+        assert decoded == staged.tobytes(), "other bytes than of the second decoder"
 
 
-def _decode_staged(frame: Stream, out: Stream, side: Side) -> PennyweightError | None:
+def _decode_staged(frame: Stream, out: Stream, side: Side) -> CorruptError | VersionError | None:
     try:
         node = read_frame(frame, out.size, side)
         assert str(node)
         node.decode(out)
-    except PennyweightError as error:
+    except (CorruptError, VersionError) as error:
         return error
     return None
 

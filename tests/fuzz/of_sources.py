@@ -12,7 +12,7 @@ from readings import comes_back
 
 from pennyweight.pipeline.container import limits
 from pennyweight.pipeline.files import Reader
-from pennyweight.pipeline.sources import SourceMap, TensorRange, guess, hdf5, npz, torch_tar, torch_zip
+from pennyweight.pipeline.sources import SourceMap, TensorRange, guess, hdf5, npz, safetensors, torch_tar, torch_zip
 from pennyweight.pipeline.sources.pickle_machine import Lie
 from pennyweight.pipeline.sources.pickles import read_pickle
 from pennyweight.pipeline.sources.torch_storages import read_storages
@@ -79,6 +79,7 @@ def check_pickle(data: bytes) -> None:
     _check_torch_zip(zip_file({"archive/data.pkl": data, **members}))
 
 
+_check_safetensors = of_format(safetensors.read)
 _check_torch_zip = of_format(torch_zip.read)
 _check_npz = of_format(npz.read)
 _check_keras = of_format(hdf5.read_keras)
@@ -101,6 +102,14 @@ def check_members(data: bytes) -> None:
 def member(name: str, data: bytes) -> bytes:
     """One as `check_members` takes it."""
     return bytes((len(name),)) + name.encode() + len(data).to_bytes(2, "little") + data
+
+
+def check_safetensors(data: bytes) -> None:
+    """As it is, and with a header that ends with its last brace."""
+    _check_safetensors(data)
+    end = data.rfind(b"}") + 1
+    if end > 8:
+        _check_safetensors((end - 8).to_bytes(8, "little") + data[8:])
 
 
 def check_tar(data: bytes) -> None:

@@ -19,7 +19,7 @@ from pennyweight.pipeline.frame import encode_frame, read_frame
 from pennyweight.pipeline.manifest import SCHEMA, read_manifest
 from pennyweight.pipeline.plan import parse
 from pennyweight.pipeline.policy import load_preset
-from pennyweight.pipeline.subset import Slice
+from pennyweight.pipeline.subset import MAX_SLICES, Slice
 from pennyweight.types import DType
 
 _DTYPES = [None, *DType]
@@ -111,6 +111,7 @@ def check_subset(data: bytes) -> None:
     except UsageError:
         return
     assert Slice.parse(str(part)) == part
+    assert 1 <= part.number <= part.of <= MAX_SLICES
     if part.of <= 16:
         taken = [Slice(number, part.of).of_blocks(_container()) for number in range(1, part.of + 1)]
         assert (np.sum(taken, axis=0) == 1).all()
