@@ -15,6 +15,7 @@ _NUMBERS: Final = [
 """Those at which counts and sizes go wrong."""
 
 _WORD: Final = re.compile(rb"\w+|[!-/:-@\[-`{-~]")
+_OPENING: Final = re.compile(rb"[\[{(,]")
 _NUMERALS: Final = [
     str(sign * value).encode() for value in (0, 1, 2, 3, 16, 255, 2**31, 2**63, 2**64) for sign in (1, -1)
 ]
@@ -26,23 +27,23 @@ def mutations(seeds: Sequence[bytes], n: int) -> Iterator[bytes]:
     for i in range(n):
         data = seeds[i % len(seeds)]
         for _ in range(random.choice((1, 1, 1, 2, 3, 4))):
-            hit = _hit_a_word if random.random() < 0.3 else _hit_bytes
+            hit = random.choice((_hit_bytes, _hit_bytes, _hit_bytes, _hit_a_word, _hit_an_item))
             data = hit(data, random.choice(seeds), random)
         yield data
 
 
-def other_words(data: bytes, max_bytes: int, seed: int) -> bytes:
-    """For a fuzzer, which knows bytes and no words."""
+def other_items(data: bytes, max_bytes: int, seed: int) -> bytes:
+    """For a fuzzer, which knows of bytes alone."""
     random = Random(seed)
     for _ in range(random.choice((1, 1, 2))):
-        data = _hit_a_word(data, data, random)
+        data = random.choice((_hit_a_word, _hit_an_item))(data, data, random)
     return data[:max_bytes]
 
 
 def _hit_bytes(data: bytes, other: bytes, random: Random) -> bytes:
     # Many hits are near the front, where most formats say what they hold
     at = random.randrange(1 + (len(data) if random.random() < 0.75 else min(len(data), 64)))
-    match random.randrange(7):
+    match random.randrange(8):
         case 0 if at < len(data):
             return data[:at] + bytes((data[at] ^ 1 << random.randrange(8),)) + data[at + 1 :]
         case 1:
@@ -54,6 +55,8 @@ def _hit_bytes(data: bytes, other: bytes, random: Random) -> bytes:
             return data[:at] + random.randbytes(random.randint(1, 8)) + data[at:]
         case 4:
             return data[:at] + data[at + random.randint(1, 16) :]
+        case 6:
+            return data[:at] + random.choice(_NUMBERS) + data[at:]
         case 5 if other:
             begin = random.randrange(len(other))
             return data[:at] + other[begin : begin + random.randint(1, 64)] + data[at:]
@@ -83,3 +86,19 @@ def _hit_a_word(data: bytes, other: bytes, random: Random) -> bytes:
             return data[:begin] + word + taken + data[end:]
         case _:
             return data[:begin] + taken + data[end:]
+
+
+def _hit_an_item(data: bytes, _: bytes, random: Random) -> bytes:
+    """Leave out an item of a list or an object, or say it twice."""
+    opening = list(_OPENING.finditer(data))
+    if not opening:
+        return data
+    begin = end = random.choice(opening).end()
+    depth = 0
+    while end < len(data) and (depth or data[end] not in b"]}),"):
+        depth += (data[end] in b"[{(") - (data[end] in b"]})")
+        end += 1
+    item, rest = data[begin:end], data[end:]
+    if random.random() < 0.5:
+        return data[:begin] + item + b"," + item + rest
+    return data[:begin] + rest.removeprefix(b",")

@@ -1,9 +1,9 @@
 """Containers: opened or refused, as the second decoder does; what is found sound comes back.
 
 An input is a container; or one taken apart, which is put together with every checksum right, or no lie would be found
-behind them. That is: bits; the header behind its magic; the JSON; a zero; u16 number of frames and u32 bytes of each;
-the frames. The bits are whether a space stands between JSON and table, and whether the bytes of the last frame are left
-as they are, where else they are made to fit.
+behind them. That is: bits; the header behind its magic; the JSON; a zero; u32 bytes of each frame until one is 0; the
+frames. The bits are whether a space stands between JSON and table, and whether the bytes of the last frame are left as
+they are, where else they are made to fit.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ def put_together(data: bytes) -> bytes:
     """The container of any bytes."""
     bits, head, rest = data[:1].ljust(1, b"\0")[0], data[1 : 1 + _N_HEADER], data[1 + _N_HEADER :]
     text, _, rest = rest.partition(b"\0")
-    n = int.from_bytes(rest[:2], "little")
-    table, frames = rest[2 : 2 + 4 * n], rest[2 + 4 * n :]
-    lengths = np.frombuffer(table[: len(table) // 4 * 4], "<u4").astype(np.int64)
+    table = np.frombuffer(rest[: len(rest) // 4 * 4], "<u4").astype(np.int64)
+    n = int(np.argmin(table != 0)) if len(table) and not table.all() else 0
+    lengths, frames = table[:n], rest[4 * n + 4 :]
     if len(lengths) and not bits & _AS_THEY_ARE:
         lengths[-1] = max(0, len(frames) - int(lengths[:-1].sum()))
     ends = np.cumsum(lengths).tolist()
@@ -97,7 +97,7 @@ def taken_apart(container: bytes) -> bytes:
     lengths = np.diff(reader.offsets).astype("<u4")
     text, frames = reader.index.model_dump_json().encode(), container[layout.HEADER_BYTES : int(reader.offsets[-1])]
     head = b"\0" + container[len(layout.MAGIC) :][:_N_HEADER]
-    return head + text + b"\0" + len(lengths).to_bytes(2, "little") + lengths.tobytes() + frames
+    return head + text + b"\0" + lengths.tobytes() + bytes(4) + frames
 
 
 def seeds() -> list[bytes]:

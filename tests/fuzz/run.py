@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fuzz.bounds import bounded_memory
-from fuzz.mutations import other_words
+from fuzz.mutations import other_items
 from fuzz.targets import TARGETS
 
 _SEEN = "pennyweight", "spec_", "json.", "tomllib"
@@ -41,7 +41,7 @@ def _fuzz(name: str, options: list[str]) -> None:
             atheris.instrument_func(each)
 
     def mutate(data: bytes, max_bytes: int, seed: int) -> bytes:
-        return other_words(data, max_bytes, seed) if seed % 4 == 0 else atheris.Mutate(data, max_bytes)
+        return other_items(data, max_bytes, seed) if seed % 4 == 0 else atheris.Mutate(data, max_bytes)
 
     atheris.Setup([name, *options, f"-max_len={TARGETS[name].max_bytes}"], TARGETS[name].check, custom_mutator=mutate)
     with bounded_memory():
