@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
 
 from pennyweight.errors import InputError, VersionError
 from pennyweight.pipeline.container import limits
@@ -26,6 +26,7 @@ OTHER_SHA256: Final = "the original has another SHA-256 in the manifest"
 MAX_MANIFEST_BYTES: Final = 64 << 20
 """As of the index of a container."""
 
+_MAX_KEYS: Final = 16
 _FIELDS: Final = {"dtype": "dtype", "shape": "shape", "offset": "place", "xxh3_128": "digest"}
 _STRICT: Final = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -37,7 +38,7 @@ class TensorEntry(BaseModel):
 
     name: str
     dtype: str
-    shape: Annotated[tuple[Size, ...], Field(max_length=limits.MAX_RANK)]
+    shape: Annotated[tuple[Size, ...], Field(max_length=limits.MAX_RANK), FailFast()]
     offset: Size
     n_bytes: Size
     xxh3_128: Xxh128
@@ -61,7 +62,7 @@ class FileEntry(BaseModel):
     n_bytes: Size
     sha256: Sha256
     container: ContainerEntry | None
-    tensors: tuple[TensorEntry, ...]
+    tensors: Annotated[tuple[TensorEntry, ...], FailFast()]
 
     @model_validator(mode="after")
     def _is_sound(self) -> Self:
@@ -88,7 +89,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(**_STRICT, populate_by_name=True)
 
     schema_id: Annotated[Literal["pennyweight.manifest/1"], Field(alias="schema")] = SCHEMA
-    files: tuple[FileEntry, ...]
+    files: Annotated[tuple[FileEntry, ...], FailFast()]
 
     @model_validator(mode="after")
     def _is_sorted(self) -> Self:
@@ -122,7 +123,7 @@ def read_manifest(path: PathLike) -> Held:
         text = file.pread(0, file.size)
         try:
             # pydantic takes the last of equal keys without a word, so the standard parser looks for them first
-            found = json.loads(text.decode(), object_pairs_hook=_without_duplicates)
+            found = json.loads(text.decode(), object_pairs_hook=_few_and_once)
             schema = found.get("schema") if isinstance(found, dict) else None
             if schema != SCHEMA:
                 if isinstance(schema, str) and re.fullmatch(r"pennyweight\.manifest/[0-9]{1,9}", schema):
@@ -173,8 +174,10 @@ def differences(index: Index, entry: FileEntry) -> Iterator[tuple[str | None, st
             yield name, "is in the manifest only"
 
 
-def _without_duplicates(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def _few_and_once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     pairs = list(pairs)
+    if len(pairs) > _MAX_KEYS:  # pydantic would make an error of each that it does not know
+        raise ValueError("an object has more keys than any in a manifest")
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("an object has the same key twice")

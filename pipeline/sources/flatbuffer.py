@@ -54,8 +54,11 @@ class Flatbuffer:
             n_bytes = self.number(place, 2)
             if n_bytes < 4 or n_bytes % 2:
                 raise BadTable("no list of fields")
-            found = struct.unpack(f"<{n_bytes // 2 - 2}H", self._read(place + 4, n_bytes - 4))
-            offsets = self._fields[place] = (found + (0,) * _N_FIELDS)[:_N_FIELDS]
+            if place + n_bytes > self._file.size:
+                raise BadTable("a list of fields goes on behind the file")
+            n = min(n_bytes // 2 - 2, _N_FIELDS)  # each table may have a long list of its own
+            found = struct.unpack(f"<{n}H", self._read(place + 4, 2 * n))
+            offsets = self._fields[place] = found + (0,) * (_N_FIELDS - n)
         return tuple([table + offset if offset else 0 for offset in offsets])
 
     def vector(self, field: int, element_bytes: int) -> tuple[int, int]:

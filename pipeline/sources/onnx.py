@@ -139,7 +139,7 @@ class _Walk:
                     return  # in pieces
                 kind, start, stop = key, at, after
             elif key == _PACKED_DIMS:
-                shape.extend(self._messages.varints(at, after))
+                shape.extend(islice(self._messages.varints(at, after), limits.MAX_RANK + 1))
             elif key == _LOCATION:
                 location = value
         if not kind or location or len(shape) > limits.MAX_RANK:

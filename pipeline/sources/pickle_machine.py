@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+_MAX_GLOBAL: Final = 128
+"""Characters of a name that Python would import."""
+
 
 class Lie(ValueError):
     """No pickle, or one that asks for too much."""
@@ -99,7 +102,9 @@ def _give(machine: Machine, items: list[Any]) -> None:
 
 
 def _global(machine: Machine, module: Any, name: Any) -> None:
-    machine.push(Global(f"{module}.{name}") if isinstance(module, str) and isinstance(name, str) else None)
+    # One of megabytes could be asked for again and again, by five bytes each time
+    short = isinstance(module, str) and isinstance(name, str) and len(module) + len(name) <= _MAX_GLOBAL
+    machine.push(Global(f"{module}.{name}") if short else None)
 
 
 def _stack_global(machine: Machine) -> None:

@@ -46,9 +46,9 @@ def _tensors(file: Reader, data: bytes) -> Iterator[tuple[int, TensorRange]]:
     storages = read_storages(root)
     glimpse = Glimpse(file)
     for key in keys:
-        storage = storages.get(key) if isinstance(key, str) else None
+        storage = storages.pop(key, None) if isinstance(key, str) else None
         if storage is None or glimpse.read(at, 8) != storage.n_elements.to_bytes(8, "little"):
-            raise Lie("a storage that the pickle does not name, or of another size")
+            raise Lie("a storage that the pickle does not name, or a second time, or of another size")
         at += 8
         for offset, tensor in tensors_of(key, storage):
             yield at + offset, tensor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import samples
 import spec_encoder
 import xxhash
+from fuzz.bounds import bounded_memory, bounded_time
 from hypothesis import given
 from hypothesis import strategies as st
 from samples import packed
@@ -22,7 +24,7 @@ import pennyweight
 from pennyweight import api
 from pennyweight.cli import main
 from pennyweight.errors import CorruptError, InputError, UsageError, VersionError
-from pennyweight.pipeline.manifest import MAX_MANIFEST_BYTES, is_name_of_file, read_manifest
+from pennyweight.pipeline.manifest import MAX_MANIFEST_BYTES, SCHEMA, is_name_of_file, read_manifest
 from pennyweight.pipeline.report import VerifyReport
 
 SHA = "0" * 64
@@ -353,3 +355,24 @@ def test_any_flip_in_a_manifest_of_a_model_is_refused_or_found(data: st.DataObje
             said, meant = json.loads(changed)["files"][0], json.loads(text)["files"][0]
             assert said["sha256"] == meant["sha256"]
             assert [tensor["xxh3_128"] for tensor in said["tensors"]] == [one["xxh3_128"] for one in meant["tensors"]]
+
+
+MANY = 300_000
+ONE_FILE = {"name": "a", "n_bytes": 0, "sha256": "0" * 64, "container": None, "tensors": [0] * MANY}
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"files": [{}] * MANY}, "files.0"),
+        ({"files": [ONE_FILE]}, "files.0.tensors.0"),
+        ({"files": []} | {str(i): 0 for i in range(MANY)}, "an object has more keys"),
+    ],
+    ids=["files", "tensors", "keys"],
+)
+def test_one_error_is_enough(fields: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    """A million of them took gigabytes."""
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps({"schema": SCHEMA} | fields))
+    with bounded_memory(), bounded_time(), pytest.raises(InputError, match=re.escape(f"not a manifest: {reason}")):
+        read_manifest(path)
