@@ -80,6 +80,6 @@ def _read(data: bytes, where: str) -> Preset:
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(f"preset {where}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, UsageError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError, UsageError) as error:
         raise UsageError(f"preset {where}: {error}") from None
     return preset
