@@ -42,7 +42,10 @@ int main(int n_arguments, char** arguments) {
     size_t inputs = 0;
     pennyweight::fuzz::Random random{1};
     for (const Bytes& seed : valid) {
+        const size_t before = pennyweight::fuzz::accepted;
         run(seed);
+        pennyweight::fuzz::demand(pennyweight::fuzz::accepted > before,
+                                  "a seed that is not accepted:", std::to_string(&seed - valid.data()).c_str());
         for (int i = 0; i < kSpoilt; ++i) run(spoilt(seed, random));
         inputs += 1 + kSpoilt;
     }
@@ -55,6 +58,6 @@ int main(int n_arguments, char** arguments) {
             ++inputs;
         }
     }
-    std::printf("%zu inputs\n", inputs);
+    std::printf("%zu inputs, %zu accepted\n", inputs, pennyweight::fuzz::accepted);
     return 0;
 }
