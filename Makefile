@@ -17,7 +17,7 @@ BENCH := build/benchmarks
 BENCH_PIP := $(BENCH)/bin/python -m pip --disable-pip-version-check install --quiet
 NATIVE := $(shell find native -type f 2> /dev/null)
 
-.PHONY: help demo test lint types native fuzz crash frameworks notebooks bench format upgrade clean
+.PHONY: help demo test lint types native sanitize fuzz crash frameworks notebooks bench format upgrade clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -55,6 +55,13 @@ fuzz: $(VENV)/fuzzer ## fuzz what reads files, each target for SECONDS=60, the c
 	  -DPENNYWEIGHT_SANITIZE=address,undefined --log-level=WARNING
 	cmake --build build/fuzz/native
 	$(BIN)/python tools/fuzz.py --seconds $(SECONDS)
+
+# TSan wants memory where it expects it: without random addresses, where the machine lets us.
+sanitize: $(VENV)/tools ## threads of the core under TSan; make fuzz has the other sanitizers
+	@echo "== sanitize"
+	cmake -S native -B build/sanitize/thread -G Ninja -DCMAKE_BUILD_TYPE=Release -DPENNYWEIGHT_SANITIZE=thread --log-level=WARNING
+	cmake --build build/sanitize/thread --target test_threads
+	$$(setarch -R true 2> /dev/null && echo setarch -R) build/sanitize/thread/tests/test_threads
 
 crash: $(VENV)/installed ## lose power, fail the disk, and kill RUNS=500 runs; says what was found
 	@echo "== crash"
