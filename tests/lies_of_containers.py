@@ -244,6 +244,7 @@ CORRUPT: dict[str, Change] = {
     "half a byte": segment(SCALAR, dtype="F4", shape=[3]),
     "unknown dtype": segment(W, dtype="BF17"),
     "dtype in small letters": segment(W, dtype="bf16"),
+    "plans of 257 dtypes": said(plans={str(i): [] for i in range(257)}),
     "name twice": segment(SCALAR, name="w"),
     "name too long": segment(W, name="é" * 2_049),
     "name is a number": segment(W, name=1),

@@ -140,6 +140,7 @@ def parse_json(text: bytes) -> Any:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = dict(pairs)
         need(len(keys) == len(pairs), "duplicate key")
+        need(len(keys) <= 256, "more than 256 keys")
         return keys
 
     def refuse(constant: str) -> NoReturn:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import spec_decoder
+from fuzz.bounds import bounded_memory, bounded_time
 from lies_of_containers import CORRUPT, OTHER_VERSION, honest
+from spec_encoder import Container
 
 import pennyweight
 from pennyweight.errors import CorruptError, PennyweightError, VersionError
@@ -48,6 +51,29 @@ def test_other_version(lie: str, tmp_path: Path) -> None:
     made = honest()
     OTHER_VERSION[lie](made)
     assert isinstance(refused(made.pack(), tmp_path, VersionError), spec_decoder.OtherVersionError)
+
+
+MANY = 300_000
+WRONG: dict[str, Callable[[Container], object]] = {
+    "segments": lambda made: made.metadata.update(segments=[{}] * MANY),
+    "a segment's keys": lambda made: made.metadata["segments"][0].update({str(i): 0 for i in range(MANY)}),
+    "a shape": lambda made: made.metadata["segments"][1].update(shape=[-1] * MANY),
+    "side": lambda made: made.metadata.update(side=[-1] * MANY),
+    "plans": lambda made: made.metadata.update(plans={"F32": [0] * MANY}),
+    "keys of plans": lambda made: made.metadata.update(plans={str(i): 0 for i in range(MANY)}),
+    "keys": lambda made: made.metadata.update({str(i): 0 for i in range(MANY)}),
+}
+
+
+@pytest.mark.parametrize("many", WRONG)
+def test_many_wrong_items_take_no_more_than_one(many: str, tmp_path: Path) -> None:
+    """An error made of each took all memory: a hundred thousand fit into a few hundred stored bytes."""
+    made = honest()
+    WRONG[many](made)
+    source = tmp_path / "many.pwt"
+    source.write_bytes(made.pack())
+    with bounded_memory(), bounded_time(), pytest.raises(CorruptError):
+        pennyweight.inspect(source)
 
 
 @pytest.mark.parametrize("optional", [1, 1 << 31, (1 << 64) - 1])

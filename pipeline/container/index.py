@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, StringConstraints, ValidationError, model_validator
 
 from pennyweight.errors import CorruptError
 from pennyweight.pipeline.container import limits
@@ -29,7 +29,7 @@ class TensorRecord(BaseModel):
 
     name: str
     dtype: str
-    shape: Annotated[tuple[Size, ...], Field(max_length=limits.MAX_RANK)]
+    shape: Annotated[tuple[Size, ...], Field(max_length=limits.MAX_RANK), FailFast()]
     n_bytes: Size
     xxh3_128: Xxh128
 
@@ -52,7 +52,7 @@ class Index(BaseModel):
 
     encoder: str
     preset: str
-    plans: dict[str, tuple[str, ...]]
+    plans: dict[str, Annotated[tuple[str, ...], FailFast()]]
     fidelity: Literal["lossless", "lossy"]
     source: str
     n_bytes: Size
@@ -62,10 +62,14 @@ class Index(BaseModel):
         int, Field(ge=limits.MIN_BLOCK_BYTES, le=limits.MAX_BLOCK_BYTES, multiple_of=limits.BLOCK_MULTIPLE)
     ]
     side: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=limits.MAX_SIDE_BYTES)], ...], Field(max_length=limits.MAX_SIDE_FRAMES)
+        tuple[Annotated[int, Field(ge=1, le=limits.MAX_SIDE_BYTES)], ...],
+        Field(max_length=limits.MAX_SIDE_FRAMES),
+        FailFast(),
     ]
     segments: Annotated[
-        tuple[Annotated[Record, Field(union_mode="left_to_right")], ...], Field(max_length=limits.MAX_SEGMENTS)
+        tuple[Annotated[Record, Field(union_mode="left_to_right")], ...],
+        Field(max_length=limits.MAX_SEGMENTS),
+        FailFast(),
     ]
 
     @model_validator(mode="after")
@@ -137,6 +141,8 @@ def _parse(text: bytes) -> Index:
 
 def _refuse_duplicates(pairs: Iterable[tuple[str, Any]]) -> None:
     keys = [key for key, _ in pairs]
+    if len(keys) > limits.MAX_KEYS:  # pydantic would make an error of each that it does not know
+        raise ValueError(f"an object has more than {limits.MAX_KEYS} keys")
     if len(set(keys)) != len(keys):
         raise ValueError("an object has the same key twice")
 

@@ -13,6 +13,9 @@ MAX_INT: Final = (1 << 63) - 1
 MAX_INDEX_BYTES: Final = 64 << 20
 """Of the index, stored and raw, each."""
 
+MAX_KEYS: Final = 256
+"""Of an object in the index; `plans` has the most, one for each dtype."""
+
 MAX_SEGMENTS: Final = 10_000_000
 MAX_NAME_BYTES: Final = 4096
 MAX_RANK: Final = 64
