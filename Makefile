@@ -50,18 +50,24 @@ native: $(VENV)/tools ## build the C++ core without Python and run its own tests
 
 fuzz: $(VENV)/fuzzer ## fuzz what reads files, each target for SECONDS=60, the core under sanitizers; needs clang
 	@echo "== fuzz"
-	@command -v clang++ > /dev/null || { echo "make fuzz needs clang++ with libFuzzer (Debian: clang and libclang-rt-dev)"; exit 1; }
-	cmake -S native -B build/fuzz/native -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=clang++ -DPENNYWEIGHT_FUZZ=ON \
-	  -DPENNYWEIGHT_SANITIZE=address,undefined --log-level=WARNING
-	cmake --build build/fuzz/native
+	$(BUILD_FUZZERS)
 	$(BIN)/python tools/fuzz.py --seconds $(SECONDS)
 
 # TSan wants memory where it expects it: without random addresses, where the machine lets us.
-sanitize: $(VENV)/tools ## threads of the core under TSan; make fuzz has the other sanitizers
+sanitize: $(VENV)/tools ## native tests and fuzz replays under ASan and UBSan, threads under TSan; needs clang
 	@echo "== sanitize"
+	$(BUILD_FUZZERS)
+	ctest --test-dir build/fuzz/native --output-on-failure --no-tests=error --parallel 2
 	cmake -S native -B build/sanitize/thread -G Ninja -DCMAKE_BUILD_TYPE=Release -DPENNYWEIGHT_SANITIZE=thread --log-level=WARNING
 	cmake --build build/sanitize/thread --target test_threads
 	$$(setarch -R true 2> /dev/null && echo setarch -R) build/sanitize/thread/tests/test_threads
+
+define BUILD_FUZZERS
+@command -v clang++ > /dev/null || { echo "clang++ with libFuzzer is missing (Debian: clang and libclang-rt-dev)"; exit 1; }
+cmake -S native -B build/fuzz/native -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=clang++ -DPENNYWEIGHT_FUZZ=ON \
+  -DPENNYWEIGHT_SANITIZE=address,undefined --log-level=WARNING
+cmake --build build/fuzz/native
+endef
 
 crash: $(VENV)/installed ## lose power, fail the disk, and kill RUNS=500 runs; says what was found
 	@echo "== crash"

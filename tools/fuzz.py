@@ -98,7 +98,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
     parser.add_argument("names", nargs="*", help="targets; all of them if none is named")
     given = parser.parse_args()
-    targets = native_targets() + python_targets()
+    targets = native_targets()
+    if not given.names or set(given.names) - {target.name for target in targets}:
+        targets += python_targets()
     if unknown := set(given.names) - {target.name for target in targets}:
         sys.exit(f"no such target: {', '.join(sorted(unknown))}")
     chosen = [target for target in targets if not given.names or target.name in given.names]

@@ -50,12 +50,12 @@ void packs(const Kernels& k, uint32_t width, uint32_t h, size_t n, uint32_t most
     Guarded space(n * width + 8), source(src.size());
     uint8_t* const got = space.last(n * width + 8);
     const size_t n_packed = bitpack_pack(k, zeros.data(), source.copy(src.data(), src.size()), n, width, found, got);
-    check(n_packed == want.size() && std::memcmp(got, want.data(), want.size()) == 0, "packed", n, k.name);
+    check(n_packed == want.size() && std::equal(want.begin(), want.end(), got), "packed", n, k.name);
     Guarded part(want.size()), out(src.size());
     const uint8_t* const packed = part.copy(want.data(), want.size());
     uint8_t* const back = out.last(src.size());
     bitpack_unpack(k, runs.data(), n_runs, packed, n, width, found, back);
-    check(std::memcmp(back, src.data(), src.size()) == 0, "unpacked", n, k.name);
+    check(std::equal(src.begin(), src.end(), back), "unpacked", n, k.name);
 }
 
 void keys(const Kernels& k, FloatFormat format, uint32_t symbols, size_t n, std::mt19937_64& random) {

@@ -22,7 +22,7 @@ int16_t any(std::mt19937& random) { return static_cast<int16_t>(random() % 8 == 
 template <typename T>
 std::vector<uint8_t> bytes(const std::vector<T>& values) {
     std::vector<uint8_t> made(values.size() * sizeof(T));
-    std::memcpy(made.data(), values.data(), made.size());
+    if (!made.empty()) std::memcpy(made.data(), values.data(), made.size());
     return made;
 }
 
