@@ -17,7 +17,7 @@ BENCH := build/benchmarks
 BENCH_PIP := $(BENCH)/bin/python -m pip --disable-pip-version-check install --quiet
 NATIVE := $(shell find native -type f 2> /dev/null)
 
-.PHONY: help demo test lint types native sanitize fuzz crash frameworks notebooks bench format upgrade clean
+.PHONY: help demo test lint types native sanitize fuzz corruption crash frameworks notebooks bench format upgrade clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -68,6 +68,10 @@ cmake -S native -B build/fuzz/native -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE
   -DPENNYWEIGHT_SANITIZE=address,undefined --log-level=WARNING
 cmake --build build/fuzz/native
 endef
+
+corruption: $(VENV)/installed ## spoil golden containers, half a million times; says what was found (about 15 minutes)
+	@echo "== corruption"
+	$(BIN)/python tests/corruption.py
 
 crash: $(VENV)/installed ## lose power, fail the disk, and kill RUNS=500 runs; says what was found
 	@echo "== crash"
