@@ -16,9 +16,18 @@ import numpy as np
 import xxhash
 
 from pennyweight.errors import InputError, LossyError
-from pennyweight.pipeline.blocks import MAX_RUN_BYTES, BlockTable, Task, block_sizes, count_blocks
+from pennyweight.pipeline.blocks import MAX_RUN_BYTES, TASK_BYTES, BlockTable, Task, block_sizes, count_blocks
 from pennyweight.pipeline.container import limits
-from pennyweight.pipeline.container.index import ENTRY_BYTES, GapRecord, Index, Record, TensorRecord
+from pennyweight.pipeline.container.index import (
+    ENTRY_BYTES,
+    Described,
+    DescribedTensor,
+    Description,
+    GapRecord,
+    Index,
+    Record,
+    TensorRecord,
+)
 from pennyweight.pipeline.container.writer import ContainerWriter
 from pennyweight.pipeline.digests import SegmentDigests
 from pennyweight.pipeline.executor import encode_blocks, max_frames_bytes
@@ -76,24 +85,30 @@ def compress_file(
     if any(plan.fidelity is Fidelity.LOSSY for kind in kinds for plan in plans[kind]):
         raise LossyError(f"preset {preset.name}: has a lossy plan")
     with naming(src.name), sink(dst, force=force) as out:
-        writer = ContainerWriter()
-        out.write_at(0, [writer.header(lossy=False)])
         passes = TwoPasses(src.size, progress)
         encoding = _Encoding(src, found.segments, preset.block_bytes, plans, threads=threads, passes=passes)
+        described = {
+            "n_bytes": src.size,
+            "block_bytes": preset.block_bytes,
+            "side": tuple(stream.size for stream in encoding.side),
+        }
+        segments = tuple(map(_described, found.segments))
+        writer = ContainerWriter(Description(**described, segments=segments), lossy=False)
+        out.write_at(0, [writer.head])
         tensors, gaps, whole = encoding.run(writer, out, threads=threads, sha256=sha256)
         src.check_unchanged()
         index = Index(
+            **described,
+            segments=tuple(_record(segment, tensors.get(i)) for i, segment in enumerate(segments)),
             encoder=f"pennyweight {version('pennyweight')}",
             preset=preset.name,
             plans={label: tuple(texts) for label, texts in plan_texts(encoding.plans, kinds).items()},
             fidelity="lossless",
             source=found.name,
-            n_bytes=src.size,
             sha256=whole,
             gaps_xxh3_128=gaps,
-            block_bytes=preset.block_bytes,
-            side=tuple(stream.size for stream in encoding.side),
-            segments=tuple(_record(segment, tensors.get(i)) for i, segment in enumerate(found.segments)),
+            description_bytes=writer.description_bytes,
+            description_xxh3_64=writer.description_xxh3_64,
         )
         out.write_at(*writer.finish(index))
         out.commit()
@@ -108,24 +123,28 @@ def _source_map(src: Reader, block_bytes: int) -> SourceMap:
         sizes, cells = [segment.n_bytes for segment in found.segments], list(map(_cell_bytes, found.segments))
         n_blocks = count_blocks(sizes, block_bytes, cells)
         dimensions = sum(len(tensor.shape) for tensor in named)
-        parts = (
-            _HEAD_BYTES,
-            names,
-            _DIMENSION_BYTES * dimensions,
-            _RECORD_BYTES * len(found.segments),
-            ENTRY_BYTES * n_blocks,
-        )
-        if sum(parts) <= limits.MAX_INDEX_BYTES:
+        text = _HEAD_BYTES + names + _DIMENSION_BYTES * dimensions + _RECORD_BYTES * len(found.segments)
+        if (
+            len(found.segments) <= limits.MAX_SEGMENTS
+            and text <= limits.MAX_JSON_BYTES
+            and text + ENTRY_BYTES * n_blocks <= limits.MAX_INDEX_BYTES
+        ):
             return found
     raise InputError(f"{src.name}: too large: its index would be more than {limits.MAX_INDEX_BYTES} bytes")
 
 
-def _record(segment: Segment, digest: str | None) -> Record:
+def _described(segment: Segment) -> Described:
     if not isinstance(segment, TensorRange):
-        return GapRecord(n_bytes=segment.n_bytes)
-    assert digest is not None
+        return GapRecord(segment.n_bytes)
     n_bytes, name, dtype, shape = segment
-    return TensorRecord(name=name, dtype=dtype.label, shape=shape, n_bytes=n_bytes, xxh3_128=digest)
+    return DescribedTensor(name, dtype.label, shape, n_bytes)
+
+
+def _record(segment: Described, digest: str | None) -> Record:
+    if isinstance(segment, GapRecord):
+        return segment
+    assert digest is not None
+    return TensorRecord(segment.name, segment.dtype, segment.shape, segment.n_bytes, digest)
 
 
 class _Encoding:
@@ -168,22 +187,34 @@ class _Encoding:
             hasher = stack.enter_context(worker_pool(1)) if sha256 else None
             writing = stack.enter_context(worker_pool(1))
             follow_ups = FollowUps(depth)
+            self._write_side(writer, out)
             for piece in in_order(pool, self._encode, self._blocks.tasks(), depth):
                 raw = piece.memory[: piece.task.n_bytes]
-                at = writer.place(piece.lengths, piece.digests)
+                at, marker = writer.place(piece.lengths, piece.digests)
                 after: list[Any] = [hasher.submit(whole.update, raw.data)] if hasher else []
-                after.append(writing.submit(out.write_at, at, [piece.encoded[: sum(piece.lengths)].data]))
+                after.append(writing.submit(out.write_at, at, [marker, piece.encoded[: sum(piece.lengths)].data]))
                 tensors.update(self._digests.update(raw))
                 follow_ups.add(after, partial(self._buffers.give, piece.memory, piece.encoded))
                 self._passes.encoded(piece.task.n_bytes)
             follow_ups.drain()
-        for stream in self.side:
-            frame = np.empty(max_frames_bytes([stream.size]), dtype=np.uint8)
-            lengths = encode_blocks(stream, [(Member(stream.size, _SIDE_PLANS),)], frame)
-            frame = frame[: lengths[0]]
-            out.write_at(writer.place(lengths, [xxhash.xxh3_64_intdigest(frame.data)]), [frame.data])
         tensors.update(self._digests.update(np.empty(0, dtype=np.uint8)))
         return tensors, self._digests.gaps, whole.hexdigest() if sha256 else None
+
+    def _write_side(self, writer: ContainerWriter, out: Sink) -> None:
+        """All side frames, in batches as large as those of blocks."""
+        batch = list[Stream]()
+        for stream in self.side:
+            batch.append(_side_frame(stream))
+            if len(batch) == limits.MAX_BATCH_FRAMES or sum(frame.size for frame in batch) >= TASK_BYTES:
+                self._write_batch(writer, out, batch)
+                batch = []
+        if batch:
+            self._write_batch(writer, out, batch)
+
+    def _write_batch(self, writer: ContainerWriter, out: Sink, frames: list[Stream]) -> None:
+        digests = [xxhash.xxh3_64_intdigest(frame.data) for frame in frames]
+        at, marker = writer.place([frame.size for frame in frames], digests)
+        out.write_at(at, [marker, *(frame.data for frame in frames)])
 
     def _encode(self, task: Task) -> _Piece:
         memory, encoded = self._buffers.take(), self._buffers.take()
@@ -244,3 +275,9 @@ class _Encoding:
 
 def _cell_bytes(segment: Segment) -> int:
     return segment.dtype.cell_bytes if isinstance(segment, TensorRange) else 1
+
+
+def _side_frame(stream: Stream) -> Stream:
+    frame = np.empty(max_frames_bytes([stream.size]), dtype=np.uint8)
+    (n,) = encode_blocks(stream, [(Member(stream.size, _SIDE_PLANS),)], frame)
+    return frame[:n]

@@ -14,6 +14,7 @@ import xxhash
 
 from pennyweight.errors import CorruptError
 from pennyweight.pipeline.blocks import TASK_BYTES, Task
+from pennyweight.pipeline.container.description import check_description
 from pennyweight.pipeline.container.index import TensorRecord
 from pennyweight.pipeline.container.reader import ContainerReader
 from pennyweight.pipeline.digests import SegmentDigests
@@ -68,6 +69,10 @@ class FrameDecoder:
         _, _, wrong = self._read(first, last)
         return self._damage(wrong)
 
+    def check_markers(self, first: int, last: int) -> list[Damage]:
+        """Those before their batches which are wrong; of no use but to salvage, so no tensor is wrong for that."""
+        return [Damage(error.reason, offset=error.offset) for error in self._container.check_markers(first, last)]
+
     def decode(self, first: int, last: int, out: Stream) -> list[Damage]:
         """Decode those blocks into `out`, which has their size. Raises VersionError for a stage that is not known."""
         middle = self._middle(first, last)
@@ -95,22 +100,22 @@ class FrameDecoder:
 
     def _middle(self, first: int, last: int) -> int | None:
         """Where to halve a run that is too much to be read at once."""
-        too_much = last - first > 1 and self._container.n_frame_bytes(first, last) > MAX_STORED_BYTES
+        too_much = last - first > 1 and sum(self._container.frame_lengths(first, last)) > MAX_STORED_BYTES
         return (first + last) // 2 if too_much else None
 
     def _read(self, first: int, last: int) -> tuple[Stream, list[int], dict[int, str]]:
         """Bytes of the frames, valid until this thread's next call; their lengths; and what is wrong, by block."""
-        container = self._container
-        src = self._buffers.scratch(container.n_frame_bytes(first, last))
+        lengths = self._container.frame_lengths(first, last)
+        src = self._buffers.scratch(sum(lengths))
         view = src.data
-        container.read_frames(first, last, view)
-        lengths: list[int] = []
+        self._container.read_frames(first, last, view)
         wrong: dict[int, str] = {}
-        bounds = (container.offsets[first : last + 1] - container.offsets[first]).tolist()
-        for i, digest in enumerate(container.digests[first:last].tolist()):
-            lengths.append(bounds[i + 1] - bounds[i])
-            if xxhash.xxh3_64_intdigest(view[bounds[i] : bounds[i + 1]]) != digest:
-                wrong[first + i] = "a frame is damaged: its digest does not match"
+        at = 0
+        digests = self._container.frames.digests[first:last].tolist()
+        for block, (length, digest) in enumerate(zip(lengths, digests, strict=True), first):
+            if xxhash.xxh3_64_intdigest(view[at : at + length]) != digest:
+                wrong[block] = "a frame is damaged: its digest does not match"
+            at += length
         return src, lengths, wrong
 
     def _damage(self, wrong: dict[int, str]) -> list[Damage]:
@@ -120,13 +125,18 @@ class FrameDecoder:
         for block, reason in sorted(wrong.items()):
             named = [(container.tensor_name(segment), segment) for segment in container.blocks.segments_in(block)]
             named.sort(key=lambda pair: pair[0] is None)
-            offset, end = map(int, container.offsets[block : block + 2])
-            found += [Damage(reason, segment, name, offset, end - offset) for name, segment in named]
+            offset = int(container.frames.begins[block])
+            n_bytes = int(container.frames.ends[block]) - offset
+            found += [Damage(reason, segment, name, offset, n_bytes) for name, segment in named]
         return found
 
 
-def check_side(container: ContainerReader, *, decode: bool) -> Iterator[Damage]:
-    """Those side frames whose digest is wrong or, with `decode`, that do not decode."""
+def check_head(container: ContainerReader, *, decode: bool) -> Iterator[Damage]:
+    """What is wrong before the blocks: description, side frames (with `decode`, decoded), and their markers."""
+    if wrong := check_description(container.file, container.index):
+        yield Damage(wrong.reason, offset=wrong.offset)
+    for wrong in container.check_side_markers():
+        yield Damage(wrong.reason, offset=wrong.offset)
     for number in range(len(container.side)):
         try:
             error = container.side.check(number)
@@ -189,13 +199,13 @@ def decode_checked(
     checks = SegmentChecks(container)
     whole = hashlib.sha256()
     turn = threading.Lock()
-    for damage in check_side(container, decode=True):
+    for damage in check_head(container, decode=True):
         found(damage)
 
     def work(task: Task) -> Piece:
         memory = buffers.take()
         data = memory[: task.n_bytes]
-        damage = frames.decode(task.first, task.last, data)
+        damage = frames.decode(task.first, task.last, data) + frames.check_markers(task.first, task.last)
         if sink and sink.any_order and not damage:
             with turn:  # a file system lets one in at a time anyway, and others would spin until then
                 sink.write_at(task.offset, [data.data])

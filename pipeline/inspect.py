@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import numpy as np
 
@@ -43,9 +44,7 @@ def inspect_file(src: Reader, *, plans: bool = False, gains: bool = False) -> Co
             if isinstance(segment, TensorRecord):
                 counted = dict(used) if plans else None
                 gained = gain.bits / gain.n_keys if gain.n_keys else None
-                tensors.append(
-                    TensorInfo(**segment.model_dump(), stored_bytes=stored[i], plans=counted, gained_bits=gained)
-                )
+                tensors.append(TensorInfo(**asdict(segment), stored_bytes=stored[i], plans=counted, gained_bits=gained))
             else:
                 gap_bytes += segment.n_bytes
                 gap_stored += stored[i]
@@ -62,6 +61,7 @@ def inspect_file(src: Reader, *, plans: bool = False, gains: bool = False) -> Co
             ratio=ratio(src.size, index.n_bytes),
             index_bytes=container.index_bytes,
             side_bytes=container.side_bytes,
+            salvage_bytes=container.salvage_bytes,
             block_bytes=index.block_bytes,
             n_blocks=len(container.blocks),
             sha256=index.sha256,
@@ -75,12 +75,14 @@ def inspect_file(src: Reader, *, plans: bool = False, gains: bool = False) -> Co
 
 def _stored_bytes(container: ContainerReader) -> list[int]:
     """Stored bytes of each segment. Of the frame of a block of several, each has its share by its raw bytes."""
-    blocks, offsets = container.blocks, container.offsets
+    blocks = container.blocks
     if not len(blocks):
         return [0] * len(container.segments)
     block = np.minimum(np.searchsorted(blocks.offsets, blocks.starts, side="right"), len(blocks)) - 1
     inside = blocks.starts - blocks.offsets[block]
-    ends = offsets[block] + inside * (offsets[block + 1] - offsets[block]) // blocks.sizes[block]
+    lengths = container.frames.ends - container.frames.begins
+    before = np.cumsum(lengths) - lengths
+    ends = before[block] + inside * lengths[block] // blocks.sizes[block]
     stored: list[int] = np.diff(ends).tolist()
     return stored
 
@@ -106,7 +108,7 @@ class _Nests:
 
     def _node(self, block: int) -> Node:
         if self._last is None or self._last[0] != block:
-            frame = np.empty(self._container.n_frame_bytes(block, block + 1), dtype=np.uint8)
+            frame = np.empty(sum(self._container.frame_lengths(block, block + 1)), dtype=np.uint8)
             self._container.read_frames(block, block + 1, frame.data)
             self._last = block, read_frame(frame, int(self._container.blocks.sizes[block]), self._container.side)
         return self._last[1]

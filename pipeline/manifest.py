@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path, PureWindowsPath
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
@@ -153,7 +154,7 @@ def tensors_of(index: Index) -> tuple[TensorEntry, ...]:
     entries, offset = [], 0
     for record in index.segments:
         if isinstance(record, TensorRecord):
-            entries.append(TensorEntry(offset=offset, **record.model_dump()))
+            entries.append(TensorEntry(offset=offset, **asdict(record)))
         offset += record.n_bytes
     return tuple(entries)
 

@@ -179,7 +179,7 @@ class TensorInfo(_Report):
 
 
 class ContainerInfo(_Report):
-    """What one container says of itself. `plans`: those tried, by dtype; `index_bytes`, `side_bytes`: stored."""
+    """What one container says of itself. `plans`: those tried, by dtype; `salvage_bytes`: for `salvage`."""
 
     file: str
     format: str
@@ -192,6 +192,7 @@ class ContainerInfo(_Report):
     ratio: float
     index_bytes: int
     side_bytes: int
+    salvage_bytes: int
     block_bytes: int
     n_blocks: int
     sha256: str | None

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pennyweight.errors import CorruptError, UsageError
 from pennyweight.pipeline.blocks import Task
+from pennyweight.pipeline.container.description import check_description
 from pennyweight.pipeline.container.index import TensorRecord
 from pennyweight.pipeline.container.reader import ContainerReader
 from pennyweight.pipeline.decode import Damage, FrameDecoder, Piece
@@ -64,7 +65,7 @@ class Slice(NamedTuple):
         if not len(begins):
             return np.zeros(0, dtype=np.bool_)
         sizes = np.add.reduceat(blocks.sizes, begins)
-        turn = xxhash.xxh3_64_intdigest(container.digests.tobytes()) % self.of
+        turn = xxhash.xxh3_64_intdigest(container.frames.digests.tobytes()) % self.of
         wanted = (self.number - 1 - turn) % self.of
         loads = [(0, i) for i in range(self.of)]
         chosen = np.zeros(len(begins), dtype=np.bool_)
@@ -78,7 +79,7 @@ class Slice(NamedTuple):
 def check_slice(
     container: ContainerReader, part: Slice, *, threads: int, found: Callable[[Damage], None], progress: Progress | None
 ) -> Mask:
-    """Check its frames and, decoded, its tensors; nothing else is read but the side frames that it needs.
+    """Check its frames and, decoded, its tensors; nothing else is read but the description and what is at the side.
 
     The gaps have one digest, of all of them: only that of their frames is checked.
 
@@ -90,6 +91,9 @@ def check_slice(
     checked: Mask = np.diff(blocks.starts) == 0
     held = np.flatnonzero(~checked)
     checked[held] = chosen[np.searchsorted(blocks.offsets, blocks.starts[held], side="right") - 1]
+    for wrong in (check_description(container.file, container.index), *container.check_side_markers()):
+        if wrong:
+            found(Damage(wrong.reason, offset=wrong.offset))
     for number in range(part.number - 1, len(container.side), part.of):
         try:
             container.side[number]
@@ -103,7 +107,8 @@ def check_slice(
 
     def work(task: Task) -> Piece:
         memory = buffers.take()
-        return Piece(task, memory, frames.decode(task.first, task.last, memory[: task.n_bytes]))
+        damage = frames.decode(task.first, task.last, memory[: task.n_bytes])
+        return Piece(task, memory, damage + frames.check_markers(task.first, task.last))
 
     def compare(data: NDArray[np.uint8]) -> None:
         for segment, digest in digests.update(data):

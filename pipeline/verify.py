@@ -14,7 +14,7 @@ from pennyweight.pipeline.blocks import Task
 from pennyweight.pipeline.container import layout
 from pennyweight.pipeline.container.index import Index, TensorRecord
 from pennyweight.pipeline.container.reader import ContainerReader
-from pennyweight.pipeline.decode import Damage, FrameDecoder, check_side, decode_checked
+from pennyweight.pipeline.decode import Damage, FrameDecoder, check_head, decode_checked
 from pennyweight.pipeline.files import Reader, naming
 from pennyweight.pipeline.hashing import Hashing, sha256_of
 from pennyweight.pipeline.manifest import OTHER_SHA256, FileEntry, differences
@@ -222,11 +222,11 @@ class _Found:
 
 def _check_frames(container: ContainerReader, threads: int, found: _Found, progress: Progress | None) -> None:
     frames = FrameDecoder(container, Buffers())
-    for damage in check_side(container, decode=False):
+    for damage in check_head(container, decode=False):
         found(damage)
 
     def work(task: Task) -> tuple[Task, list[Damage]]:
-        return task, frames.check(task.first, task.last)
+        return task, frames.check(task.first, task.last) + frames.check_markers(task.first, task.last)
 
     with worker_pool(threads) as pool:
         for task, wrong in in_order(pool, work, container.blocks.tasks(), tasks_ahead(threads)):

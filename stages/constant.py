@@ -22,7 +22,7 @@ class Constant:
 
     id: ClassVar[int] = 1
     name: ClassVar[str] = "constant"
-    since: ClassVar[tuple[int, int]] = (0, 1)
+    since: ClassVar[tuple[int, int]] = (1, 0)
     fidelity: ClassVar[Fidelity] = Fidelity.LOSSLESS
 
     width: int = 1

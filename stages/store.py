@@ -17,7 +17,7 @@ class Store:
 
     id: ClassVar[int] = 0
     name: ClassVar[str] = "store"
-    since: ClassVar[tuple[int, int]] = (0, 1)
+    since: ClassVar[tuple[int, int]] = (1, 0)
     fidelity: ClassVar[Fidelity] = Fidelity.LOSSLESS
 
     @property

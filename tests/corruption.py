@@ -1,9 +1,10 @@
 """Spoils small golden containers in every way that an accident might, and says what the readers make of it.
 
-`python tests/corruption.py` (`make corruption`) does all of it: every frame swapped with another, doubled, zeroed, or
-taken from another container, a second trailer, the index of another as payload; and of containers of up to 2 KiB, which
-there are of every stage, every bit flipped and every length cut, of larger ones one in 61. What damages a container on
-purpose, with every checksum put right, is in `lies_of_containers.py`.
+`python tests/corruption.py` (`make corruption`) does all of it: every frame, marker and description swapped with
+another, doubled, left out, zeroed, or taken from another container, a second trailer, the index of another as payload;
+and of containers of up to 2 KiB, which there are of every stage, every bit flipped and every length cut, of larger ones
+one in 61. What damages a container on purpose, with every checksum put right, is in `lies_of_containers.py` and
+`lies_of_markers.py`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
-from itertools import chain, combinations, pairwise
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import pennyweight
 from pennyweight.errors import PennyweightError
+from pennyweight.pipeline.container.layout import HEADER_BYTES
 from pennyweight.pipeline.container.reader import ContainerReader
 from pennyweight.pipeline.files import Reader
 
@@ -50,10 +52,17 @@ def containers() -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(GOLDEN.glob("v*/*.pwt"))}
 
 
-def frames_and_index(container: bytes) -> tuple[list[slice], slice]:
-    """Where each frame is, and index with trailer."""
-    offsets = ContainerReader(Reader(io.BytesIO(container))).offsets.tolist()
-    return [slice(*pair) for pair in pairwise(offsets)], slice(offsets[-1], None)
+def parts_of(container: bytes) -> tuple[slice, list[slice], list[slice], slice]:
+    """Where are: the description, the markers, the frames, and index with trailer."""
+    reader = ContainerReader(Reader(io.BytesIO(container)))
+    at = HEADER_BYTES + reader.index.description_bytes
+    description, markers = slice(HEADER_BYTES, at), list[slice]()
+    frames = [slice(*pair) for pair in zip(reader.places.begins.tolist(), reader.places.ends.tolist(), strict=True)]
+    for frame in frames:
+        if frame.start > at:
+            markers.append(slice(at, frame.start))
+        at = frame.stop
+    return description, markers, frames, slice(at, None)
 
 
 def flips(container: bytes, bits: range) -> Iterator[Case]:
@@ -69,26 +78,17 @@ def cuts(container: bytes, lengths: range) -> Iterator[Case]:
 
 
 def exchanges(container: bytes, other: bytes) -> Iterator[Case]:
-    """What happens to whole frames, index and trailer. What changes nothing, as of equal frames, is left out."""
-    frames, index = frames_and_index(container)
-    others, other_index = frames_and_index(other)
-    for a, b in combinations(frames, 2):
-        between = container[a.stop : b.start]
-        swapped = container[: a.start] + container[b] + between + container[a] + container[b.stop :]
-        if swapped != container:
-            yield Case("two frames swapped", swapped)
+    """What happens to whole parts. What changes nothing, as of equal frames, is left out."""
+    description, markers, frames, index = parts_of(container)
+    other_description, other_markers, other_frames, other_index = parts_of(other)
+    yield from _exchanged("frame", container, frames, [other[one] for one in other_frames])
+    yield from _exchanged("marker", container, markers, [other[one] for one in other_markers])
+    yield from _exchanged("description", container, [description], [other[other_description]])
+    payload = other[other_index]
     for frame in frames:
-        before, held, after = container[: frame.start], container[frame], container[frame.stop :]
-        yield Case("a frame doubled", before + held + held + after)
-        yield Case("a frame left out", before + after)
-        if any(held):
-            yield Case("a frame zeroed", before + bytes(len(held)) + after)
-        for foreign in others:
-            if other[foreign] != held:
-                yield Case("a frame of another file", before + other[foreign] + after)
-        payload = other[other_index]
-        if len(payload) <= len(held):
-            yield Case("an index as payload", before + payload.ljust(len(held), b"\0") + after)
+        before, after = container[: frame.start], container[frame.stop :]
+        if len(payload) <= frame.stop - frame.start:
+            yield Case("an index as payload", before + payload.ljust(frame.stop - frame.start, b"\0") + after)
         yield Case("an index as payload", before + payload + after)
     trailer = container[-48:]
     yield Case("two trailers", container + trailer)
@@ -97,6 +97,23 @@ def exchanges(container: bytes, other: bytes) -> Iterator[Case]:
     if container[: index.start] + other[other_index] != other:  # of equal frames it is a container, the other one
         yield Case("another's index", container[: index.start] + other[other_index])
     yield Case("a byte added", container + b"\0")
+
+
+def _exchanged(what: str, container: bytes, parts: list[slice], others: list[bytes]) -> Iterator[Case]:
+    for a, b in combinations(parts, 2):
+        between = container[a.stop : b.start]
+        swapped = container[: a.start] + container[b] + between + container[a] + container[b.stop :]
+        if swapped != container:
+            yield Case(f"two {what}s swapped", swapped)
+    for part in parts:
+        before, held, after = container[: part.start], container[part], container[part.stop :]
+        yield Case(f"a {what} doubled", before + held + held + after)
+        yield Case(f"a {what} left out", before + after)
+        if any(held):
+            yield Case(f"a {what} zeroed", before + bytes(len(held)) + after)
+        for foreign in others:
+            if foreign != held:
+                yield Case(f"a {what} of another file", before + foreign + after)
 
 
 @cache

@@ -23,7 +23,10 @@ SIDE = b"read by no stage", b"\0" * 9
 
 
 def honest() -> spec_encoder.Container:
-    """Two gaps, a tensor of two blocks, one of none, and a scalar that shares a block with a gap; two side frames."""
+    """Two gaps, a tensor of two blocks, one of none, and a scalar that shares a block with a gap; two side frames.
+
+    Two batches of three frames: side, side, gap; and the blocks of the tensor, and that of scalar and gap.
+    """
     raws = [GAP, WEIGHTS, b"", b"\x80\x3f", b"!"]
     segments: list[dict[str, Any]] = [
         {"n_bytes": len(GAP)},
@@ -33,8 +36,8 @@ def honest() -> spec_encoder.Container:
         {"n_bytes": 1},
     ]
     blocks = [GAP, WEIGHTS[:1024], WEIGHTS[1024:], raws[3] + b"!"]
-    frames = [*map(spec_encoder.store, [*blocks, *SIDE])]
-    return spec_encoder.Container(frames, spec_encoder.describe(segments, raws, 1_024, [*map(len, SIDE)]))
+    frames = [*map(spec_encoder.store, [*SIDE, *blocks])]
+    return spec_encoder.Container(frames, spec_encoder.describe(segments, raws, 1_024, [*map(len, SIDE)]), batch=3)
 
 
 def fields(**values: Any) -> Change:
@@ -53,7 +56,13 @@ def segment(number: int, **values: Any) -> Change:
 
 
 def without(key: str) -> Change:
-    return lambda made: made.metadata.pop(key)
+    """Leave a key of the JSON out."""
+
+    def leave_out(made: spec_encoder.Container) -> None:
+        kept = {name: value for name, value in made.whole_metadata().items() if name != key}
+        made.json_text = json.dumps(kept).encode()
+
+    return leave_out
 
 
 def segment_without(number: int, key: str) -> Change:
@@ -71,7 +80,7 @@ def hole(made: spec_encoder.Container) -> None:
 
 def zeros_at_the_side(made: spec_encoder.Container, sizes: list[int]) -> None:
     """Valid side frames of such sizes in place of the others."""
-    made.frames[4:] = [spec_encoder.node(1, b"\0")] * len(sizes)
+    made.frames[:2] = [spec_encoder.node(1, b"\0")] * len(sizes)
     said(side=sizes)(made)
 
 
@@ -83,7 +92,7 @@ def scales_at_the_side(made: spec_encoder.Container, tables: int) -> None:
     key = spec_nodes.stored(spec_nodes.SCALES, header, b"\0", b"", words)
     if tables == 2:
         assert spec_decoder.decode_frame(key, 2, [b"", b"", frames]) == b"\4\0"
-    made.frames += [spec_encoder.store(frames), key]
+    made.frames[2:2] = [spec_encoder.store(frames), key]
     made.metadata["side"] += [256, 2]
 
 
@@ -91,7 +100,7 @@ def text(change: Callable[[str], str | bytes]) -> Change:
     """Rewrite the JSON as text."""
 
     def rewrite(made: spec_encoder.Container) -> None:
-        new = change(json.dumps(made.metadata))
+        new = change(json.dumps(made.whole_metadata()))
         made.json_text = new if isinstance(new, bytes) else new.encode("utf-8", "surrogatepass")
 
     return rewrite
@@ -155,19 +164,20 @@ CORRUPT: dict[str, Change] = {
     "a byte after the index": fields(index_tail=b"\0"),
     "a frame too many": lambda made: made.frames.append(b""),
     "a frame too few": lambda made: made.frames.pop(),
-    "a length too small": fields(lengths=[9, 1026, 1026, 5, 18, 11]),
-    "a length too large": fields(lengths=[11, 1026, 1026, 5, 18, 11]),
-    "a byte moved to the next frame": fields(lengths=[9, 1027, 1026, 5, 18, 11]),
-    "a byte moved to the next side frame": fields(lengths=[10, 1026, 1026, 5, 17, 12]),
-    "side frame before its blocks": lambda made: made.frames.insert(3, made.frames.pop()),
-    "side frames exchanged": lambda made: made.frames.insert(4, made.frames.pop()),
-    "digest of a side frame": lambda made: fields(digests=[*frame_digests(made)[:-1], 1])(made),
-    "side frame too many": lambda made: made.frames.append(spec_encoder.store(b"x")),
-    "side frame that is no frame": lambda made: made.frames.insert(5, (made.frames.pop(), b"")[1]),
+    "a length too small": fields(lengths=[18, 11, 9, 1026, 1026, 5]),
+    "a length too large": fields(lengths=[18, 11, 11, 1026, 1026, 5]),
+    "a byte moved to the next frame": fields(lengths=[18, 11, 10, 1025, 1027, 5]),
+    "a byte moved to the next batch": fields(lengths=[18, 11, 9, 1027, 1026, 5]),
+    "a byte moved to the next side frame": fields(lengths=[17, 12, 10, 1026, 1026, 5]),
+    "side frame behind its blocks": lambda made: made.frames.append(made.frames.pop(1)),
+    "side frames exchanged": lambda made: made.frames.insert(0, made.frames.pop(1)),
+    "digest of a side frame": lambda made: fields(digests=[1, *frame_digests(made)[1:]])(made),
+    "side frame too many": lambda made: made.frames.insert(2, spec_encoder.store(b"x")),
+    "side frame that is no frame": lambda made: made.frames.__setitem__(1, b""),
     "side frame of another size": said(side=[16, 10]),
     "one side frame said": said(side=[16]),
     "three side frames said": said(side=[16, 9, 1]),
-    "side frame of no bytes": lambda made: (said(side=[16, 9, 0])(made), made.frames.append(spec_encoder.store(b""))),
+    "side frame of no bytes": lambda made: (said(side=[16, 9, 0])(made), made.frames.insert(2, b"\0\0")),
     "side frames without end": said(side=[1] * 1_000_001),
     "side frame of more than 1 MiB": lambda made: zeros_at_the_side(made, [(1 << 20) + 1]),
     "side frames of more than 64 MiB": lambda made: zeros_at_the_side(made, [1 << 20] * 65),
@@ -175,7 +185,7 @@ CORRUPT: dict[str, Change] = {
     "side frame that names the one before": lambda made: scales_at_the_side(made, 2),
     "side frame that names itself": lambda made: scales_at_the_side(made, 3),
     "blocks not joined": lambda made: made.frames.__setitem__(
-        slice(3, 4), [*map(spec_encoder.store, (b"\x80\x3f", b"!"))]
+        slice(5, 6), [*map(spec_encoder.store, (b"\x80\x3f", b"!"))]
     ),
     **{
         f"side of {value!r}": said(side=value)
@@ -194,10 +204,17 @@ CORRUPT: dict[str, Change] = {
         ]
     },
     "a hole before the index": hole,
-    "digest of a frame": lambda made: fields(digests=[1, *frame_digests(made)[1:]])(made),
+    "digest of a frame": lambda made: fields(digests=[*frame_digests(made)[:-1], 1])(made),
     "digests exchanged": lambda made: fields(digests=frame_digests(made)[::-1])(made),
-    "frames exchanged": lambda made: made.frames.insert(1, made.frames.pop(0)),
-    "blocks exchanged": lambda made: made.frames.insert(1, made.frames.pop(2)),
+    "frames exchanged": lambda made: made.frames.insert(3, made.frames.pop(2)),
+    "blocks exchanged": lambda made: made.frames.insert(3, made.frames.pop(4)),
+    "batch of no frames": fields(batches=[3, 0, 3]),
+    "a batch of no frames at the end": fields(batches=[3, 3, 0]),
+    "batch of 513 frames": lambda made: (zeros_at_the_side(made, [1] * 512), fields(batches=[513, 3])(made)),
+    "a frame in no batch": fields(batches=[3, 2]),
+    "a frame too many in the batches": fields(batches=[3, 4]),
+    "no batches": fields(batches=[]),
+    "half a number of a batch": fields(index_tail=b"\0\0"),
     "JSON is no UTF-8": text(
         lambda json_text: json_text.replace("opaque", "\udcff").encode("utf-8", "surrogateescape")
     ),
@@ -265,7 +282,7 @@ CORRUPT: dict[str, Change] = {
     "n_bytes right, but a fraction": said(n_bytes=float(honest().metadata["n_bytes"])),
     **{f"gap of {value!r}": segment(0, n_bytes=value) for value in NOT_A_NUMBER_OF_BYTES},
     **{f"tensor of {value!r}": segment(SCALAR, n_bytes=value) for value in NOT_A_NUMBER_OF_BYTES},
-    **{f"index without {key}": without(key) for key in honest().metadata},
+    **{f"index without {key}": without(key) for key in honest().whole_metadata()},
     **{f"tensor without {key}": segment_without(W, key) for key in ("name", "dtype", "shape", "n_bytes", "xxh3_128")},
     "key twice": text(lambda json_text: json_text.replace('"preset"', '"preset": "x", "preset"', 1)),
     "key of a tensor twice": text(lambda json_text: json_text.replace('"dtype"', '"dtype": "BF16", "dtype"', 1)),
@@ -276,12 +293,9 @@ CORRUPT: dict[str, Change] = {
     ),
 }
 
+VERSIONS = (0, 0), (0, 1), (0, 2), (0, 3), (1, 1), (2, 0), (0, 65535), (65535, 0)
 OTHER_VERSION: dict[str, Change] = {
-    "version 0.0": fields(version=(0, 0)),
-    "version 0.1": fields(version=(0, 1)),
-    "version 0.3": fields(version=(0, 3)),
-    "version 1.0": fields(version=(1, 0)),
-    "version 1.1": fields(version=(1, 1)),
-    "newer, with a reserved field": fields(version=(0, 3), reserved=1, required=2),
+    **{f"version {major}.{minor}": fields(version=(major, minor)) for major, minor in VERSIONS},
+    "newer, with a reserved field": fields(version=(1, 1), reserved=1, required=2),
     **{f"required feature {bit}": fields(required=1 << bit) for bit in (1, 2, 31, 63)},
 }

@@ -1,29 +1,30 @@
 """A second decoder, written from docs/format.md and the stage pages alone: the proof that they suffice.
 
-Numbers in the headings are the sections of format.md; the stages are in spec_stages.py. It is clear rather than fast,
-checks every *must*, and imports nothing of the package. Reasons are short: the first rule that is broken.
+Numbers in the headings are the sections of format.md; 1.3 to 1.5 are in spec_index.py, the stages in spec_stages.py. It
+is clear rather than fast, checks every *must*, and imports nothing of the package. Reasons are short: the first rule
+that is broken.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import xxhash
 from spec_entropy import unzstd, zstd_extent
+from spec_index import MAX_JSON_BYTES, block_sizes, parse_json, split_index
 from spec_stages import STAGES
 from spec_wire import Cursor, OtherVersionError, Side, SpecError, need
 
-__all__ = ["OtherVersionError", "SpecError", "decode", "decode_frame", "read_index", "split_index"]
+__all__ = ["OtherVersionError", "SpecError", "decode", "decode_frame", "read_frames", "read_index", "split_index"]
 
 
 # 1. Layout
 
 
-VERSION = (0, 2)
+VERSION = (1, 0)
 HEADER_BYTES, TRAILER_BYTES = 40, 48
 MAX_INDEX_BYTES = 64 << 20
 LOSSY = 1
@@ -35,20 +36,11 @@ def xxh3_64(data: bytes) -> int:
 
 def decode(container: bytes) -> bytes:
     """The original file, after all checks of the level `full`."""
-    features = check_header(container)
-    offset, index = read_index(container)
-    metadata, lengths, digests = split_index(index)
-    need(sum(lengths) == offset - HEADER_BYTES, "frame lengths do not add up")
-    need((metadata["fidelity"] == "lossy") == bool(features & LOSSY), "fidelity and feature bit differ")
-
-    frames, each = Cursor(container[HEADER_BYTES:offset]), zip(lengths, digests, strict=True)
-    stored = []
-    for length, digest in each:
-        stored.append(frames.take(length))
-        need(xxh3_64(stored[-1]) == digest, "frame digest")
+    metadata, stored = read_frames(container)
+    n_side = len(metadata["side"])
+    side = [decode_frame(*one) for one in zip(stored[:n_side], metadata["side"], strict=True)]
     blocks = block_sizes(metadata["segments"], metadata["block_bytes"])
-    side = [decode_frame(*one) for one in zip(stored[len(blocks) :], metadata["side"], strict=True)]
-    original = Cursor(b"".join(decode_frame(*one, side) for one in zip(stored, blocks, strict=False)))
+    original = Cursor(b"".join(decode_frame(*one, side) for one in zip(stored[n_side:], blocks, strict=True)))
 
     gaps = bytearray()
     for segment in metadata["segments"]:
@@ -61,6 +53,20 @@ def decode(container: bytes) -> bytes:
     if metadata["sha256"] is not None:
         need(hashlib.sha256(original.data).hexdigest() == metadata["sha256"], "SHA-256 of the file")
     return original.data
+
+
+def read_frames(container: bytes) -> tuple[dict[str, Any], list[bytes]]:
+    """The JSON of the index, and all frames, those at the side first: all that can be checked without decoding them."""
+    features = check_header(container)
+    offset, index = read_index(container)
+    metadata, lengths, digests, batches = split_index(index)
+    need((metadata["fidelity"] == "lossy") == bool(features & LOSSY), "fidelity and feature bit differ")
+    parts = Cursor(container[HEADER_BYTES:offset])
+    description = check_description(parts.take(metadata["description_bytes"]), metadata)
+    frames = read_batches(parts, description, lengths, digests, batches)
+    for frame, digest in zip(frames, digests, strict=True):
+        need(xxh3_64(frame) == digest, "frame digest")
+    return metadata, frames
 
 
 # 1.1 Header
@@ -101,148 +107,48 @@ def read_index(container: bytes) -> tuple[int, bytes]:
     return offset, unzstd(stored, raw_bytes)
 
 
-# 1.3 Index
+# 1.6 Description
 
 
-DTYPE_BITS = {
-    "BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8,
-    "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32,
-    "C64": 64, "F64": 64, "I64": 64, "U64": 64,
-}  # fmt: skip
-
-CELLS = {
-    "Q4_0": (32, 18), "Q4_1": (32, 20), "Q5_0": (32, 22), "Q5_1": (32, 24), "Q8_0": (32, 34), "Q2_K": (256, 84),
-    "Q3_K": (256, 110), "Q4_K": (256, 144), "Q5_K": (256, 176), "Q6_K": (256, 210), "IQ4_NL": (32, 18),
-    "IQ4_XS": (256, 136), "MXFP4": (32, 17), "TQ1_0": (256, 54), "TQ2_0": (256, 66),
-}  # fmt: skip
-"""Weights and bytes of a cell."""
-
-INDEX_KEYS = {
-    "encoder", "preset", "plans", "fidelity", "source", "n_bytes", "sha256", "gaps_xxh3_128", "block_bytes", "side",
-    "segments",
-}  # fmt: skip
-TENSOR_KEYS = {"name", "dtype", "shape", "n_bytes", "xxh3_128"}
+DESCRIPTION_KEYS = {"n_bytes", "block_bytes", "side", "segments"}
 
 
-def split_index(index: bytes) -> tuple[dict[str, Any], list[int], list[int]]:
-    """The checked JSON, the length of each frame, and the digest of each frame."""
-    fields = Cursor(index)
-    metadata = parse_json(fields.take(fields.fixed(8)))
-    check_metadata(metadata)
-    n = sum(count for count, _ in equal_blocks(metadata["segments"], metadata["block_bytes"])) + len(metadata["side"])
-    lengths = np.frombuffer(fields.take(4 * n), "<u4").tolist()
-    digests = np.frombuffer(fields.take(8 * n), "<u8").tolist()
-    fields.end("index")
-    return metadata, lengths, digests
+def check_description(description: bytes, metadata: dict[str, Any]) -> int:
+    """Its digest."""
+    fields = Cursor(description)
+    stored_bytes, raw_bytes, digest = fields.fixed(4), fields.fixed(4), fields.fixed(8)
+    need(max(stored_bytes, raw_bytes) <= MAX_JSON_BYTES, "description too large")
+    stored = fields.take(stored_bytes)
+    fields.end("description")
+    need(xxh3_64(stored) == digest == int(metadata["description_xxh3_64"], 16), "description checksum")
+    need(zstd_extent(stored).declared == raw_bytes, "content size of the description")
+    without = [{key: one[key] for key in one if key != "xxh3_128"} for one in metadata["segments"]]
+    expected = {key: metadata[key] for key in DESCRIPTION_KEYS} | {"segments": without}
+    said = parse_json(unzstd(stored, raw_bytes))
+    # as text, since 1 and 1.0 and true are equal
+    need(json.dumps(said, sort_keys=True) == json.dumps(expected, sort_keys=True), "description and index differ")
+    return digest
 
 
-def parse_json(text: bytes) -> Any:
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = dict(pairs)
-        need(len(keys) == len(pairs), "duplicate key")
-        need(len(keys) <= 256, "more than 256 keys")
-        return keys
-
-    def refuse(constant: str) -> NoReturn:
-        raise SpecError(f"{constant} in the JSON")
-
-    try:
-        parsed = json.loads(text.decode(), object_pairs_hook=once, parse_constant=refuse)
-        json.dumps(parsed, ensure_ascii=False).encode()  # escapes of lone surrogates are no UTF-8
-    except (ValueError, RecursionError) as error:
-        raise SpecError("JSON of the index") from error
-    return parsed
+# 1.7 Batches and markers
 
 
-def is_count(value: object) -> bool:
-    return type(value) is int and value >= 0
-
-
-def is_hex(value: object, digits: int) -> bool:
-    return isinstance(value, str) and len(value) == digits and set(value) <= set("0123456789abcdef")
-
-
-def check_metadata(metadata: Any) -> None:
-    need(isinstance(metadata, dict) and set(metadata) == INDEX_KEYS, "keys of the index")
-    need(all(isinstance(metadata[key], str) for key in ("encoder", "preset", "source")), "a string of the index")
-    need(isinstance(metadata["plans"], dict), "plans")
-    for plans in metadata["plans"].values():
-        need(isinstance(plans, list) and all(isinstance(plan, str) for plan in plans), "plans")
-    need(metadata["fidelity"] in ("lossless", "lossy"), "fidelity")
-    need(metadata["sha256"] is None or is_hex(metadata["sha256"], 64), "sha256")
-    need(is_hex(metadata["gaps_xxh3_128"], 32), "gaps_xxh3_128")
-    block_bytes, segments = metadata["block_bytes"], metadata["segments"]
-    need(is_count(block_bytes) and block_bytes % 256 == 0 and 1_024 <= block_bytes <= 2_097_152, "block_bytes")
-    check_side(metadata["side"])
-    need(isinstance(segments, list) and len(segments) <= 10_000_000, "segments")
-    for segment in segments:
-        check_segment(segment)
-    names = [segment["name"] for segment in segments if "name" in segment]
-    need(len(set(names)) == len(names), "duplicate names")
-    need(is_count(metadata["n_bytes"]), "n_bytes")
-    need(sum(segment["n_bytes"] for segment in segments) == metadata["n_bytes"], "segments do not add up")
-
-
-def check_segment(segment: Any) -> None:
-    need(isinstance(segment, dict) and is_count(segment.get("n_bytes")), "segment")
-    if set(segment) == {"n_bytes"}:
-        need(segment["n_bytes"] > 0, "empty gap")
-        return
-    need(set(segment) == TENSOR_KEYS, "keys of a tensor")
-    need(isinstance(segment["name"], str) and len(segment["name"].encode()) <= 4_096, "name")
-    dtype = segment["dtype"]
-    need(isinstance(dtype, str) and (dtype in DTYPE_BITS or dtype in CELLS), "dtype")
-    shape = segment["shape"]
-    need(isinstance(shape, list) and len(shape) <= 64 and all(map(is_count, shape)), "shape")
-    n = 1
-    for dimension in shape:
-        n *= dimension
-    weights, cell_bytes = CELLS.get(dtype, (1, 0))
-    need(n % weights == 0, "weights do not fill cells")
-    bits = DTYPE_BITS.get(dtype, 8 * cell_bytes)
-    need(n // weights * bits == 8 * segment["n_bytes"], "shape and n_bytes differ")
-    need(is_hex(segment["xxh3_128"], 32), "xxh3_128")
-
-
-# 1.4 Blocks
-
-
-def equal_blocks(segments: Iterable[dict[str, Any]], block_bytes: int) -> Iterator[tuple[int, int]]:
-    """(how many, bytes of each), in order: never longer than the segments, whatever these claim."""
-    joined = n_joined = 0
-    run_bytes = min(block_bytes, 524_288)
-    for segment in segments:
-        n_bytes = segment["n_bytes"]
-        if not n_bytes:
-            continue
-        small = 4 * n_bytes <= run_bytes
-        if n_joined and not (small and n_joined < 1_024 and joined + n_bytes <= run_bytes):
-            yield 1, joined
-            joined = n_joined = 0
-        if small:
-            joined, n_joined = joined + n_bytes, n_joined + 1
-            continue
-        cut = block_bytes - block_bytes % CELLS.get(segment.get("dtype", ""), (1, 1))[1]
-        whole, remainder = divmod(n_bytes, cut)
-        if remainder and (2 * remainder >= cut or not whole):
-            yield from ((whole, cut), (1, remainder))
-        else:
-            yield from ((whole - 1, cut), (1, cut + remainder))
-    if n_joined:
-        yield 1, joined
-
-
-def block_sizes(segments: Iterable[dict[str, Any]], block_bytes: int) -> list[int]:
-    return [size for count, size in equal_blocks(segments, block_bytes) for _ in range(count)]
-
-
-# 1.5 Side frames
-
-
-def check_side(side: Any) -> None:
-    need(isinstance(side, list) and len(side) <= 1_000_000 and all(map(is_count, side)), "side")
-    need(all(1 <= size <= 1 << 20 for size in side), "size of a side frame")
-    need(sum(side) <= 64 << 20, "side frames of more than 64 MiB")
+def read_batches(
+    parts: Cursor, description: int, lengths: list[int], digests: list[int], batches: list[int]
+) -> list[bytes]:
+    """The frames, which end where the index begins."""
+    frames = list[bytes]()
+    for n in batches:
+        begin = len(frames)
+        end = begin + n
+        marker = b"\x89PWM\r\n\x1a\n" + description.to_bytes(8, "little") + begin.to_bytes(8, "little")
+        marker += n.to_bytes(4, "little") + np.array(lengths[begin:end], "<u4").tobytes()
+        marker += np.array(digests[begin:end], "<u8").tobytes()
+        need(parts.take(len(marker)) == marker, "marker")
+        need(parts.fixed(8) == xxh3_64(marker), "marker checksum")
+        frames += [parts.take(length) for length in lengths[begin:end]]
+    parts.end("batches")
+    return frames
 
 
 # 2. Frames

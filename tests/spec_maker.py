@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from spec_cells import MAX_CENTER, TYPES, fields_of, split
 from spec_choices import best_base, bitpack, low_zeros, sampled
-from spec_decoder import DTYPE_BITS
-from spec_encoder import Container, cut, describe, tensor
+from spec_encoder import Container, cut, describe, description_of, tensor
+from spec_index import DTYPE_BITS
 from spec_nodes import (
     BITPACK,
     BYTEPLANE,
@@ -288,9 +288,9 @@ class Maker(Predictions):
         if self.chance(0.2):  # one that nothing names
             self.side.append(self.data(1 + self.below(2_000)))
         self.no_side = True
-        frames += [self.frame(data) for data in self.side]
+        frames = [*[self.frame(data) for data in self.side], *frames]
         metadata = describe(segments, raws, block_bytes, [*map(len, self.side)])
-        made = Container(frames, metadata, optional=self.below(1 << 62))
+        made = Container(frames, metadata, optional=self.below(1 << 62), batch=self.pick(1, 2, 7, 512))
         self.decorate(made)
         return made.pack(), original
 
@@ -301,8 +301,14 @@ class Maker(Predictions):
         made.metadata["plans"] = self.pick({}, {"BF16": ["rans", "store"], "gap": []})
         if self.chance(0.5):
             made.metadata["sha256"] = None
+        made.description_text = self.text(description_of(made.metadata)).encode()
+        made.description_zstd = {"level": self.pick(-3, 1, 19), "write_checksum": self.chance(0.5)}
+        made.metadata = made.whole_metadata()
         shuffled = self.rng.permutation(list(made.metadata)).tolist()
         made.metadata = {key: made.metadata[key] for key in shuffled}
-        text = json.dumps(made.metadata, ensure_ascii=self.chance(0.5), indent=self.pick(None, 1, 4))
-        made.json_text = text.encode()
+        made.json_text = self.text(made.metadata).encode()
         made.index_zstd = {"level": self.pick(-3, 1, 19), "write_checksum": self.chance(0.5)}
+
+    def text(self, value: Any) -> str:
+        """The JSON of it."""
+        return json.dumps(value, ensure_ascii=self.chance(0.5), indent=self.pick(None, 1, 4))

@@ -242,7 +242,7 @@ def test_inspect(mixed: io.BytesIO) -> None:
     assert info.n_blocks > 20
     assert info.stored_bytes == len(mixed.getvalue())
     stored = sum(tensor.stored_bytes for tensor in info.tensors) + info.gap_stored_bytes
-    assert stored + info.index_bytes + 40 + 48 == info.stored_bytes
+    assert stored + info.salvage_bytes + info.index_bytes + 40 + 48 == info.stored_bytes
     assert sum(tensor.n_bytes for tensor in info.tensors) + info.gap_bytes == info.n_bytes
     big = next(tensor for tensor in counted.files[0].tensors if tensor.name == "big")
     assert info.tensors[0].plans is None

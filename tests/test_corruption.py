@@ -14,7 +14,9 @@ def test_all_kinds_of_damage_to_all_containers() -> None:
         total.merge(corruption.run(job))
     assert set(total.cases) == {
         "a bit flipped", "cut short", "two frames swapped", "a frame doubled", "a frame left out", "a frame zeroed",
-        "a frame of another file", "an index as payload", "two trailers", "another's index", "a byte added",
+        "a frame of another file", "two markers swapped", "a marker doubled", "a marker left out", "a marker zeroed",
+        "a marker of another file", "a description doubled", "a description left out", "a description zeroed",
+        "a description of another file", "an index as payload", "two trailers", "another's index", "a byte added",
     }  # fmt: skip
     assert total.all_found, str(total)
 

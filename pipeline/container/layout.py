@@ -12,9 +12,10 @@ from pennyweight.pipeline.container.limits import MAX_INDEX_BYTES
 
 MAGIC: Final = b"\x89PWT\r\n\x1a\n"
 END_MAGIC: Final = b"PWTEND\r\n"
-VERSION: Final = (0, 2)
+VERSION: Final = (1, 0)
 LOSSY: Final = 1 << 0
 KNOWN_FEATURES: Final = LOSSY
+_READS: Final = ".".join(map(str, VERSION))
 
 _HEADER: Final = struct.Struct("<8sHHIQQ")
 _TRAILER: Final = struct.Struct("<QQQQ")
@@ -55,11 +56,9 @@ def unpack_header(data: bytes) -> int:
     _, major, minor, reserved, required, _ = _HEADER.unpack_from(data)
     if (major, minor) != VERSION:
         word = "new" if (major, minor) > VERSION else "old"
-        raise VersionError(
-            f"container format {major}.{minor} is too {word}: this package reads {VERSION[0]}.{VERSION[1]}"
-        )
-    if required & ~KNOWN_FEATURES:
-        raise VersionError(f"container is too new: it needs unknown features {required & ~KNOWN_FEATURES:#x}")
+        raise VersionError(f"container is too {word}: it needs format {major}.{minor}, this package reads {_READS}")
+    if unknown := required & ~KNOWN_FEATURES:
+        raise VersionError(f"container is too new: it needs features {unknown:#x}, which are not in format {_READS}")
     if reserved:
         raise CorruptError("header: reserved field is not 0", offset=12)
     return int(required)

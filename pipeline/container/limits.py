@@ -13,10 +13,13 @@ MAX_INT: Final = (1 << 63) - 1
 MAX_INDEX_BYTES: Final = 64 << 20
 """Of the index, stored and raw, each."""
 
-MAX_KEYS: Final = 256
-"""Of an object in the index; `plans` has the most, one for each dtype."""
+MAX_JSON_BYTES: Final = 32 << 20
+"""Of the JSON of the index, and of the description, stored and raw, each. Models take up to 13 times that in memory."""
 
-MAX_SEGMENTS: Final = 10_000_000
+MAX_KEYS: Final = 256
+"""Of an object in the JSON; `plans` has the most, one for each dtype."""
+
+MAX_SEGMENTS: Final = 1_000_000
 MAX_NAME_BYTES: Final = 4096
 MAX_RANK: Final = 64
 
@@ -29,6 +32,12 @@ MAX_SIDE_BYTES: Final = 1_048_576
 
 MAX_SIDE_FRAMES: Final = 1_000_000
 MAX_ALL_SIDE_BYTES: Final = 64 << 20
+
+MAX_BATCH_FRAMES: Final = 512
+"""Behind one marker."""
+
+MAX_FRAMES: Final = MAX_INDEX_BYTES // 12
+"""More an index has no room for."""
 
 T = TypeVar("T", int, NDArray[np.int64])
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
 
 import numpy as np
 import xxhash
-import zstandard
-from numpy.typing import NDArray
 
 from pennyweight.errors import CorruptError
 from pennyweight.pipeline.blocks import BlockTable, count_blocks
-from pennyweight.pipeline.container import layout, limits
+from pennyweight.pipeline.container import layout, limits, markers
 from pennyweight.pipeline.container.index import FrameTable, Index, Record, TensorRecord, unpack_index
+from pennyweight.pipeline.container.places import Ints, Places
 from pennyweight.pipeline.container.side import SideFrames
+from pennyweight.pipeline.container.zipped import unzip
 from pennyweight.pipeline.files import Reader
-from pennyweight.types import DType
-
-_ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 
 
 class ContainerReader:
@@ -26,9 +23,8 @@ class ContainerReader:
     Attributes:
         index: what it says of itself.
         blocks: how the original file is cut.
-        offsets: (n_frames + 1,) where each frame begins in the container, those of the blocks first, then the side
-            frames; the last is where the index begins.
-        digests: (n_frames,) XXH3-64 of each frame.
+        places: where all frames are, those at the side first.
+        frames: where those of the blocks are.
         side: the side frames; none is read before it is needed.
         lossy: whether the header says so.
         index_bytes: stored bytes of the index.
@@ -36,22 +32,36 @@ class ContainerReader:
 
     def __init__(self, file: Reader) -> None:
         """Open it. Raises CorruptError or VersionError, without the name of the file, and InputError."""
-        self.file = file
         required = layout.unpack_header(file.pread(0, min(file.size, layout.HEADER_BYTES)))
         self.lossy = bool(required & layout.LOSSY)
+        self._open(file)
+        if (self.index.fidelity == "lossy") != self.lossy:
+            raise CorruptError("index: fidelity does not agree with the header", offset=self._end)
+
+    @classmethod
+    def without_header(cls, file: Reader) -> ContainerReader:
+        """For salvage: whatever the header says, or what is left of it."""
+        container = cls.__new__(cls)
+        container._open(file)
+        container.lossy = container.index.fidelity == "lossy"
+        return container
+
+    def _open(self, file: Reader) -> None:
+        self.file = file
         n_tail = min(file.size, layout.TRAILER_BYTES)
         trailer = layout.unpack_trailer(file.pread(file.size - n_tail, n_tail), file.size)
-        self.index_bytes = trailer.stored
+        self.index_bytes, self._end = trailer.stored, trailer.offset
         try:
-            self.index, frames = unpack_index(_read_index(file, trailer))
-            self.blocks, self.offsets = _lay_out(self.index, frames, trailer.offset)
+            self.index, tables = unpack_index(_read_index(file, trailer))
+            self.blocks, self._table = _cut(self.index, tables)
+            begins = _begins(self.index, self._table, trailer.offset)
         except CorruptError as error:
             raise CorruptError(error.reason, tensor=error.tensor, offset=trailer.offset) from None
-        if (self.index.fidelity == "lossy") != self.lossy:
-            raise CorruptError("index: fidelity does not agree with the header", offset=trailer.offset)
-        self.digests: NDArray[np.uint64] = frames.digests
-        n = len(self.blocks)
-        self.side = SideFrames(file, self.index.side, self.offsets[n:], self.digests[n:])
+        self.places = Places(begins, begins + self._table.lengths, self._table.digests)
+        self._firsts = np.cumsum(self._table.batches, dtype=np.int64) - self._table.batches
+        n_side = len(self.index.side)
+        self.frames = self.places.part(n_side)
+        self.side = SideFrames(file, self.index.side, self.places.part(0, n_side))
 
     @property
     def segments(self) -> tuple[Record, ...]:
@@ -61,53 +71,76 @@ class ContainerReader:
     @property
     def side_bytes(self) -> int:
         """Stored bytes of all side frames."""
-        return int(self.offsets[-1] - self.offsets[len(self.blocks)])
+        return int(self._table.lengths[: len(self.side)].sum(dtype=np.int64))
+
+    @property
+    def salvage_bytes(self) -> int:
+        """Of description and markers."""
+        return self._end - layout.HEADER_BYTES - int(self._table.lengths.sum(dtype=np.int64))
 
     def tensor_name(self, segment: int) -> str | None:
         """Name of the tensor that is this segment; None for a gap."""
         record = self.segments[segment]
         return record.name if isinstance(record, TensorRecord) else None
 
-    def n_frame_bytes(self, first: int, last: int) -> int:
-        """Stored bytes of the frames first <= frame < last."""
-        return int(self.offsets[last] - self.offsets[first])
+    def frame_lengths(self, first: int, last: int) -> list[int]:
+        """Stored bytes of each of the blocks first <= block < last."""
+        lengths: list[int] = (self.frames.ends[first:last] - self.frames.begins[first:last]).tolist()
+        return lengths
 
     def read_frames(self, first: int, last: int, out: memoryview) -> None:
-        """Read those frames, `n_frame_bytes` in all, with one call. They lie back to back. Thread-safe."""
-        self.file.pread_into(int(self.offsets[first]), out)
+        """Read the frames of those blocks back to back into `out`, which has their size. Thread-safe."""
+        begins, ends, _ = self.frames.part(first, last)
+        joints = np.flatnonzero(begins[1:] != ends[:-1]) + 1
+        at = 0
+        for run in np.split(np.arange(last - first), joints) if last > first else ():
+            begin, end = int(begins[run[0]]), int(ends[run[-1]])
+            self.file.pread_into(begin, out[at : at + end - begin])
+            at += end - begin
+
+    def check_markers(self, first: int, last: int) -> Iterator[CorruptError]:
+        """Those before batches that begin with one of the frames of the blocks first <= block < last."""
+        n_side = len(self.side)
+        yield from self._check_markers(n_side + first, n_side + last)
+
+    def check_side_markers(self) -> Iterator[CorruptError]:
+        """Those before batches that begin with a side frame."""
+        yield from self._check_markers(0, len(self.side))
+
+    def _check_markers(self, first: int, last: int) -> Iterator[CorruptError]:
+        digest = int(self.index.description_xxh3_64, 16)
+        for batch in range(*np.searchsorted(self._firsts, (first, last)).tolist()):
+            begin = int(self._firsts[batch])
+            held = slice(begin, begin + int(self._table.batches[batch]))
+            marker = markers.pack_marker(digest, begin, self._table.lengths[held], self._table.digests[held])
+            at = int(self.places.begins[begin]) - len(marker)
+            if self.file.pread(at, len(marker)) != marker:
+                yield CorruptError("a marker does not agree with the index", offset=at)
 
 
 def _read_index(file: Reader, trailer: layout.Trailer) -> bytes:
     stored = file.pread(trailer.offset, trailer.stored)
     if xxhash.xxh3_64_intdigest(stored) != trailer.xxh3_64:
         raise CorruptError("index: checksum does not match")
-    try:
-        # The declared size is compared before anything is decompressed: the library believes it over max_output_size
-        declared = zstandard.get_frame_parameters(stored).content_size
-        if stored[:4] != _ZSTD_MAGIC or declared != trailer.raw:
-            raise CorruptError("index: its zstd frame does not declare the size that the trailer does")
-        raw = zstandard.ZstdDecompressor().decompress(stored, max_output_size=trailer.raw, allow_extra_data=False)
-    except zstandard.ZstdError as error:
-        raise CorruptError(f"index: {error}") from None
-    if len(raw) != trailer.raw:
-        raise CorruptError("index: does not decompress to the size that the trailer says")
-    return raw
+    return unzip(stored, trailer.raw, "index")
 
 
-def _lay_out(index: Index, frames: FrameTable, end: int) -> tuple[BlockTable, NDArray[np.int64]]:
-    """Blocks and offsets of frames, after checking that they fit the index and end at `end`."""
-    sizes = [segment.n_bytes for segment in index.segments]
-    cells = [DType[one.dtype].cell_bytes if isinstance(one, TensorRecord) else 1 for one in index.segments]
-    n_blocks = count_blocks(sizes, index.block_bytes, cells)
-    if n_blocks + len(index.side) != len(frames.lengths):
-        side = f" and {len(index.side)} side frames" if index.side else ""
-        raise CorruptError(f"index: {len(frames.lengths)} frames for {n_blocks} blocks{side}")
-    blocks = BlockTable.of(sizes, index.block_bytes, cells)
-    offsets = np.zeros(len(frames.lengths) + 1, dtype=np.int64)
-    np.cumsum(frames.lengths, dtype=np.int64, out=offsets[1:])
-    offsets += layout.HEADER_BYTES
-    if int(offsets[-1]) != end:
-        raise CorruptError("index: the frames do not end where the index begins")
-    if np.any(frames.lengths > limits.max_node_bytes(np.append(blocks.sizes, np.array(index.side, dtype=np.int64)))):
+def _cut(index: Index, tables: memoryview) -> tuple[BlockTable, FrameTable]:
+    """The blocks and what is said of their frames, after checking that they are as many."""
+    n_blocks = count_blocks(*index.cut)
+    frames = FrameTable.unpack(tables, n_blocks + len(index.side))  # before so many blocks take memory
+    blocks = BlockTable.of(*index.cut)
+    if np.any(frames.lengths > limits.max_node_bytes(np.append(np.array(index.side, dtype=np.int64), blocks.sizes))):
         raise CorruptError("index: a frame is far longer than its block")
-    return blocks, offsets
+    return blocks, frames
+
+
+def _begins(index: Index, frames: FrameTable, end: int) -> Ints:
+    """(n,) where each frame begins in the container, after checking that the last of them ends at `end`."""
+    steps = frames.lengths.astype(np.int64)
+    steps[np.cumsum(frames.batches, dtype=np.int64) - frames.batches] += markers.marker_bytes(frames.batches)
+    ends = np.cumsum(steps) + (layout.HEADER_BYTES + index.description_bytes)
+    last = int(ends[-1]) if len(ends) else layout.HEADER_BYTES + index.description_bytes
+    if last != end:
+        raise CorruptError("index: the frames do not end where the index begins")
+    return ends - frames.lengths

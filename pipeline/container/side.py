@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import xxhash
-from numpy.typing import NDArray
 
 from pennyweight.errors import CorruptError
+from pennyweight.pipeline.container.places import Places
 from pennyweight.pipeline.files import Reader
 from pennyweight.pipeline.frame import read_frame
 from pennyweight.stages.protocol import Stream
@@ -25,14 +25,11 @@ class SideFrames(Sequence[Stream]):
     Args:
         file: the container.
         sizes: decoded bytes of each.
-        offsets: (n + 1,) where each begins in the container, and the end of the last.
-        digests: (n,) XXH3-64 of each.
+        places: where they are in it, and their digests.
     """
 
-    def __init__(
-        self, file: Reader, sizes: Sequence[int], offsets: NDArray[np.int64], digests: NDArray[np.uint64]
-    ) -> None:
-        self._file, self._sizes, self._offsets, self._digests = file, sizes, offsets, digests
+    def __init__(self, file: Reader, sizes: Sequence[int], places: Places) -> None:
+        self._file, self._sizes, self._places = file, sizes, places
         self._decoded: dict[int, Stream | CorruptError] = {}
         self._lock = threading.Lock()
 
@@ -68,12 +65,12 @@ class SideFrames(Sequence[Stream]):
         return out
 
     def _read(self, number: int) -> tuple[Stream, CorruptError | None]:
-        begin, end = int(self._offsets[number]), int(self._offsets[number + 1])
+        begin, end = int(self._places.begins[number]), int(self._places.ends[number])
         frame = np.empty(end - begin, dtype=np.uint8)
         self._file.pread_into(begin, frame.data)
-        if xxhash.xxh3_64_intdigest(frame.data) != int(self._digests[number]):
+        if xxhash.xxh3_64_intdigest(frame.data) != int(self._places.digests[number]):
             return frame, self._error(number, "its digest does not match")
         return frame, None
 
     def _error(self, number: int, reason: str) -> CorruptError:
-        return CorruptError(f"side frame {number}: {reason}", offset=int(self._offsets[number]))
+        return CorruptError(f"side frame {number}: {reason}", offset=int(self._places.begins[number]))

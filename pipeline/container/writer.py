@@ -12,8 +12,10 @@ import zstandard
 
 from pennyweight.errors import InputError
 from pennyweight.pipeline.container import limits
-from pennyweight.pipeline.container.index import FrameTable, Index, pack_index
-from pennyweight.pipeline.container.layout import HEADER_BYTES, Trailer, pack_header, pack_trailer
+from pennyweight.pipeline.container.description import pack_description
+from pennyweight.pipeline.container.index import Description, FrameTable, Index, pack_index
+from pennyweight.pipeline.container.layout import Trailer, pack_header, pack_trailer
+from pennyweight.pipeline.container.markers import pack_marker
 
 _INDEX_LEVEL: Final = 3
 
@@ -21,32 +23,37 @@ _INDEX_LEVEL: Final = 3
 class ContainerWriter:
     """Gives every frame its place and remembers what the index must say. Writing is left to the caller's threads.
 
-    `offset` is where the next bytes belong.
+    Attributes:
+        head: what stands at the start of the file: header and description.
+        description_bytes: of the description, for the index.
+        description_xxh3_64: its digest, likewise.
+        offset: where the next bytes belong.
     """
 
-    def __init__(self) -> None:
-        self.offset = 0
-        self._lengths = array("I")
-        self._digests = array("Q")
+    def __init__(self, description: Description, *, lossy: bool) -> None:
+        part, self._description = pack_description(description)
+        self.head = pack_header(lossy=lossy) + part
+        self.description_bytes, self.description_xxh3_64 = len(part), f"{self._description:016x}"
+        self.offset = len(self.head)
+        self._lengths, self._digests, self._batches = array("I"), array("Q"), array("I")
 
-    def header(self, *, lossy: bool) -> bytes:
-        """What stands at the start of the file."""
-        self.offset = HEADER_BYTES
-        return pack_header(lossy=lossy)
-
-    def place(self, lengths: Sequence[int], digests: Sequence[int]) -> int:
-        """Take the next frames, in order, and return the offset of the first."""
-        at = self.offset
+    def place(self, lengths: Sequence[int], digests: Sequence[int]) -> tuple[int, bytes]:
+        """Take the next batch of frames, side frames first, and return its offset and the marker that begins it."""
+        assert 1 <= len(lengths) <= limits.MAX_BATCH_FRAMES
+        at, first = self.offset, len(self._lengths)
+        marker = pack_marker(self._description, first, np.array(lengths, np.uint32), np.array(digests, np.uint64))
         self._lengths.extend(lengths)
         self._digests.extend(digests)
-        self.offset += sum(lengths)
-        return at
+        self._batches.append(len(lengths))
+        self.offset += len(marker) + sum(lengths)
+        return at, marker
 
     def finish(self, index: Index) -> tuple[int, list[bytes]]:
         """The offset of index and trailer, and their bytes. InputError if the index is more than a reader takes."""
         frames = FrameTable(
-            np.frombuffer(self._lengths, dtype=np.uint32) if self._lengths else np.empty(0, np.uint32),
-            np.frombuffer(self._digests, dtype=np.uint64) if self._digests else np.empty(0, np.uint64),
+            np.array(self._lengths, dtype=np.uint32),
+            np.array(self._digests, dtype=np.uint64),
+            np.array(self._batches, dtype=np.uint32),
         )
         raw = pack_index(index, frames)
         stored = zstandard.ZstdCompressor(level=_INDEX_LEVEL).compress(raw)

@@ -20,7 +20,7 @@ N_STREAMS = 4
 class Huffman:
     id: ClassVar[int] = 5
     name: ClassVar[str] = "huffman"
-    since: ClassVar[tuple[int, int]] = (0, 1)
+    since: ClassVar[tuple[int, int]] = (1, 0)
     fidelity: ClassVar[Fidelity] = Fidelity.LOSSLESS
 
     @property

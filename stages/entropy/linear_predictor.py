@@ -64,7 +64,7 @@ class LinearPredictor:
 
     id: ClassVar[int] = 11
     name: ClassVar[str] = "linear_predictor"
-    since: ClassVar[tuple[int, int]] = (0, 2)
+    since: ClassVar[tuple[int, int]] = (1, 0)
     fidelity: ClassVar[Fidelity] = Fidelity.LOSSLESS
 
     model: PredictorModel | None = None

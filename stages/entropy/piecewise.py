@@ -24,7 +24,7 @@ class Piecewise:
 
     id: ClassVar[int] = 14
     name: ClassVar[str] = "piecewise"
-    since: ClassVar[tuple[int, int]] = (0, 2)
+    since: ClassVar[tuple[int, int]] = (1, 0)
     fidelity: ClassVar[Fidelity] = Fidelity.LOSSLESS
 
     bits: int = 8

@@ -22,7 +22,7 @@ class Rans:
 
     id: ClassVar[int] = 4
     name: ClassVar[str] = "rans"
-    since: ClassVar[tuple[int, int]] = (0, 2)
+    since: ClassVar[tuple[int, int]] = (1, 0)
     fidelity: ClassVar[Fidelity] = Fidelity.LOSSLESS
 
     bits: int = 8

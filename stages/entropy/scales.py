@@ -40,7 +40,7 @@ class Scales:
 
     id: ClassVar[int] = 10
     name: ClassVar[str] = "scales"
-    since: ClassVar[tuple[int, int]] = (0, 2)
+    since: ClassVar[tuple[int, int]] = (1, 0)
     fidelity: ClassVar[Fidelity] = Fidelity.LOSSLESS
 
     mantissa_bits: int

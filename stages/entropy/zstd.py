@@ -46,7 +46,7 @@ class Zstd:
 
     id: ClassVar[int] = 6
     name: ClassVar[str] = "zstd"
-    since: ClassVar[tuple[int, int]] = (0, 1)
+    since: ClassVar[tuple[int, int]] = (1, 0)
     fidelity: ClassVar[Fidelity] = Fidelity.LOSSLESS
 
     level: int = DEFAULT_LEVEL

@@ -20,7 +20,7 @@ class BitPack:
 
     id: ClassVar[int] = 7
     name: ClassVar[str] = "bitpack"
-    since: ClassVar[tuple[int, int]] = (0, 2)
+    since: ClassVar[tuple[int, int]] = (1, 0)
     fidelity: ClassVar[Fidelity] = Fidelity.LOSSLESS
 
     width: int

@@ -23,7 +23,7 @@ class BytePlane:
 
     id: ClassVar[int] = 2
     name: ClassVar[str] = "byteplane"
-    since: ClassVar[tuple[int, int]] = (0, 1)
+    since: ClassVar[tuple[int, int]] = (1, 0)
     fidelity: ClassVar[Fidelity] = Fidelity.LOSSLESS
 
     width: int

@@ -78,7 +78,7 @@ class FloatFields:
 
     id: ClassVar[int] = 3
     name: ClassVar[str] = "floatfields"
-    since: ClassVar[tuple[int, int]] = (0, 2)
+    since: ClassVar[tuple[int, int]] = (1, 0)
     fidelity: ClassVar[Fidelity] = Fidelity.LOSSLESS
 
     format: FloatFormat

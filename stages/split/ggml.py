@@ -23,7 +23,7 @@ class Ggml:
 
     id: ClassVar[int] = 13
     name: ClassVar[str] = "ggml"
-    since: ClassVar[tuple[int, int]] = (0, 2)
+    since: ClassVar[tuple[int, int]] = (1, 0)
     fidelity: ClassVar[Fidelity] = Fidelity.LOSSLESS
 
     layout: Layout

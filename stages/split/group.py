@@ -33,7 +33,7 @@ class Group:
 
     id: ClassVar[int] = 9
     name: ClassVar[str] = "group"
-    since: ClassVar[tuple[int, int]] = (0, 2)
+    since: ClassVar[tuple[int, int]] = (1, 0)
     fidelity: ClassVar[Fidelity] = Fidelity.LOSSLESS
 
     runs: tuple[Run, ...]

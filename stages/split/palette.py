@@ -22,7 +22,7 @@ class Palette:
 
     id: ClassVar[int] = 8
     name: ClassVar[str] = "palette"
-    since: ClassVar[tuple[int, int]] = (0, 2)
+    since: ClassVar[tuple[int, int]] = (1, 0)
     fidelity: ClassVar[Fidelity] = Fidelity.LOSSLESS
 
     width: int

@@ -22,7 +22,7 @@ class Transpose:
 
     id: ClassVar[int] = 12
     name: ClassVar[str] = "transpose"
-    since: ClassVar[tuple[int, int]] = (0, 2)
+    since: ClassVar[tuple[int, int]] = (1, 0)
     fidelity: ClassVar[Fidelity] = Fidelity.LOSSLESS
 
     width: int

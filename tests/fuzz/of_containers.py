@@ -1,21 +1,25 @@
 """Containers: opened or refused, as the second decoder does; what is found sound comes back.
 
 An input is a container; or one taken apart, which is put together with every checksum right, or no lie would be found
-behind them. That is: bits; the header behind its magic; the JSON; a zero; u32 bytes of each frame until one is 0; the
-frames. The bits are whether a space stands between JSON and table, and whether the bytes of the last frame are left as
-they are, where else they are made to fit.
+behind them. That is: bits; the header behind its magic; the JSON of the index; a zero; u32 bytes of each frame until
+one is 0; the frames. The bits are whether a byte stands behind the tables; whether the bytes of the last frame are left
+as they are, where else they are made to fit; whether so is what the index says of the description; and, of four bits,
+the frames in a batch, less one. The description is made of the index.
 """
 
 from __future__ import annotations
 
 import io
-from typing import Final
+import json
+import re
+import struct
+from typing import Any, Final
 
 import numpy as np
 import spec_decoder
 import xxhash
-import zstandard
 from fuzz.of_frames import GOLDEN, MAX_SEED
+from spec_encoder import Container
 
 import pennyweight
 from pennyweight.errors import CorruptError, VersionError
@@ -23,8 +27,8 @@ from pennyweight.pipeline.container import layout
 from pennyweight.pipeline.container.reader import ContainerReader
 from pennyweight.pipeline.files import Reader
 
-_N_HEADER: Final = layout.HEADER_BYTES - 8 - len(layout.MAGIC)  # before its checksum
-_SPACED, _AS_THEY_ARE = 1, 2
+_FIELDS: Final = struct.Struct("<HHIQQ")  # of the header, between magic and checksum
+_LONGER, _AS_THEY_ARE, _AS_SAID = 1, 2, 4
 
 _MAX_BYTES: Final = 1 << 20
 """Of an original that is decoded. A container of a few bytes may hold gigabytes of zeros, and may take as long."""
@@ -74,30 +78,54 @@ def _read_in_every_way(container: bytes, sound: bool) -> None:
 
 def put_together(data: bytes) -> bytes:
     """The container of any bytes."""
-    bits, head, rest = data[:1].ljust(1, b"\0")[0], data[1 : 1 + _N_HEADER], data[1 + _N_HEADER :]
+    bits, head, rest = data[:1].ljust(1, b"\0")[0], data[1 : 1 + _FIELDS.size], data[1 + _FIELDS.size :]
     text, _, rest = rest.partition(b"\0")
     table = np.frombuffer(rest[: len(rest) // 4 * 4], "<u4").astype(np.int64)
     n = int(np.argmin(table != 0)) if len(table) and not table.all() else 0
-    lengths, frames = table[:n], rest[4 * n + 4 :]
+    lengths, body = table[:n], rest[4 * n + 4 :]
     if len(lengths) and not bits & _AS_THEY_ARE:
-        lengths[-1] = max(0, len(frames) - int(lengths[:-1].sum()))
+        lengths[-1] = max(0, len(body) - int(lengths[:-1].sum()))
     ends = np.cumsum(lengths).tolist()
-    digests = [xxhash.xxh3_64_intdigest(frames[end - n : end]) for n, end in zip(lengths.tolist(), ends, strict=True)]
-    numbers = lengths.astype("<u4").tobytes() + np.array(digests, dtype="<u8").tobytes()
-    raw = len(text).to_bytes(8, "little") + text + b" " * (bits & _SPACED) + numbers
-    stored = zstandard.ZstdCompressor(level=1).compress(raw)
-    trailer = layout.Trailer(layout.HEADER_BYTES + len(frames), len(stored), len(raw), xxhash.xxh3_64_intdigest(stored))
-    head = layout.MAGIC + head.ljust(_N_HEADER, b"\0")
-    return head + xxhash.xxh3_64_digest(head)[::-1] + frames + stored + layout.pack_trailer(trailer)
+    frames = [body[end - n : end] for n, end in zip(lengths.tolist(), ends, strict=True)]
+    major, minor, reserved, required, optional = _FIELDS.unpack(head.ljust(_FIELDS.size, b"\0"))
+    made = Container(
+        [*frames, body[ends[-1] if ends else 0 :]],
+        _lenient(text),
+        version=(major, minor),
+        reserved=reserved,
+        required=required,
+        optional=optional,
+        lengths=lengths.tolist(),
+        digests=[*map(xxhash.xxh3_64_intdigest, frames)],
+        batch=1 + (bits >> 4),
+        index_tail=b"\0" * (bits & _LONGER),
+        index_zstd={"level": 1},
+    )
+    description, digest = made.described()
+    if not bits & _AS_SAID:
+        text = re.sub(rb'("description_bytes": ?)\d+', rb"\g<1>%d" % len(description), text)
+        text = re.sub(rb'("description_xxh3_64": ?")[0-9a-f]+', rb"\g<1>%016x" % digest, text)
+    made.json_text = text
+    return made.pack()
+
+
+def _lenient(text: bytes) -> dict[str, Any]:
+    """What it may say."""
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def taken_apart(container: bytes) -> bytes:
     """The inverse, of a sound one."""
     reader = ContainerReader(Reader(io.BytesIO(container)))
-    lengths = np.diff(reader.offsets).astype("<u4")
-    text, frames = reader.index.model_dump_json().encode(), container[layout.HEADER_BYTES : int(reader.offsets[-1])]
-    head = b"\0" + container[len(layout.MAGIC) :][:_N_HEADER]
-    return head + text + b"\0" + lengths.tobytes() + bytes(4) + frames
+    places = reader.places
+    frames = b"".join(container[a:b] for a, b in zip(places.begins.tolist(), places.ends.tolist(), strict=True))
+    head = b"\xf0" + container[len(layout.MAGIC) :][: _FIELDS.size]
+    lengths = (places.ends - places.begins).astype("<u4").tobytes()
+    return head + reader.index.model_dump_json().encode() + b"\0" + lengths + bytes(4) + frames
 
 
 def seeds() -> list[bytes]:
@@ -107,5 +135,5 @@ def seeds() -> list[bytes]:
         data = path.read_bytes()
         if len(data) <= MAX_SEED:
             apart = taken_apart(data)
-            made += [data, apart, bytes((_AS_THEY_ARE,)) + apart[1:]]
+            made += [data, apart, bytes((apart[0] | _AS_THEY_ARE,)) + apart[1:]]
     return [each for each in made if len(each) <= 2 * MAX_SEED]

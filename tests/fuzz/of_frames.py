@@ -84,7 +84,7 @@ def seeds() -> list[bytes]:
             continue
         side = tuple(each.tobytes() for each in container.side)
         for i, size in enumerate(container.blocks.sizes.tolist()[:2]):
-            frame = bytearray(container.n_frame_bytes(i, i + 1))
+            frame = bytearray(sum(container.frame_lengths(i, i + 1)))
             container.read_frames(i, i + 1, memoryview(frame))
             if size < 1 << 16 and len(side) <= _MAX_SIDE:
                 made.append(pack(bytes(frame), size, side))

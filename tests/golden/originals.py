@@ -16,7 +16,7 @@ import samples
 import spec_encoder
 import spec_nodes
 from numpy.typing import NDArray
-from spec_decoder import DTYPE_BITS
+from spec_index import DTYPE_BITS
 from spec_maker import Maker
 from spec_nodes import CONSTANT, FLOATFIELDS, HUFFMAN, RANS, ZSTD, node, store
 

@@ -7,6 +7,7 @@ import pytest
 import samples
 import spec_choices
 import spec_decoder
+import spec_index
 import spec_nodes
 from spec_encoder import cut
 from spec_wire import Cursor
@@ -28,7 +29,7 @@ def every_kind() -> bytes:
     """More kinds than parts, compressible ones."""
     tensors: list[tuple[str, str, tuple[int, ...], bytes]] = []
     for again in range(3):
-        for dtype, bits in spec_decoder.DTYPE_BITS.items():
+        for dtype, bits in spec_index.DTYPE_BITS.items():
             for role in ("weight", *samples.ROLES):
                 tensors.append((f"{again}.{dtype}.{role}", dtype, (64,), bytes(64 * bits // 8)))
     return samples.safetensors(*tensors)
@@ -41,13 +42,11 @@ FILES = {"optimizer": samples.optimizer(600), "sizes": large_and_small(), "kinds
 @pytest.mark.parametrize("name", FILES)
 def test_group_follows_its_page(name: str, preset: str) -> None:
     container = samples.packed(FILES[name], preset=preset)
-    offset, index = spec_decoder.read_index(container)
-    metadata, lengths, _ = spec_decoder.split_index(index)
-    segments = metadata["segments"]
-    frames, groups = Cursor(container[spec_decoder.HEADER_BYTES : offset]), 0
+    metadata, frames = spec_decoder.read_frames(container)
+    segments, groups = metadata["segments"], 0
     blocks = cut([segment["n_bytes"] for segment in segments], metadata["block_bytes"])
-    for block, length in zip(blocks, lengths, strict=False):
-        node = Cursor(frames.take(length))
+    for block, frame in zip(blocks, frames[len(metadata["side"]) :], strict=True):
+        node = Cursor(frame)
         members = [(segments[i].get("name"), segments[i].get("dtype"), n_bytes) for i, n_bytes in block]
         runs = spec_choices.group_runs(members)
         stage = node.varint()

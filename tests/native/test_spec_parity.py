@@ -12,6 +12,7 @@ import pytest
 import spec_choices
 import spec_decoder
 import spec_encoder
+import spec_index
 import spec_maker
 import spec_nodes
 import spec_split
@@ -135,7 +136,7 @@ def test_generated_containers(batch: int, each_target: str, tmp_path: Path) -> N
         source.write_bytes(container)
         pennyweight.restore(source, restored, threads=1 + seed % 2)
         assert restored.read_bytes() == original, seed
-        metadata, _, _ = spec_decoder.split_index(spec_decoder.read_index(container)[1])
+        metadata, _ = spec_decoder.read_frames(container)
         report = pennyweight.verify(source, level="default" if metadata["sha256"] is None else "full")
         assert report.ok, (seed, report.problems)
 
@@ -145,12 +146,12 @@ def test_tensors_of_generated_containers(tmp_path: Path) -> None:
         container, original = spec_maker.Maker(seed).container()
         source = tmp_path / f"{seed}.pwt"
         source.write_bytes(container)
-        _, index = spec_decoder.read_index(container)
+        metadata, _ = spec_decoder.read_frames(container)
         at = 0
         with pennyweight.open(source) as checkpoint:
-            for segment in spec_decoder.split_index(index)[0]["segments"]:
+            for segment in metadata["segments"]:
                 raw, at = original[at : at + segment["n_bytes"]], at + segment["n_bytes"]
-                if "name" in segment and spec_decoder.DTYPE_BITS[segment["dtype"]] >= 8:
+                if "name" in segment and spec_index.DTYPE_BITS[segment["dtype"]] >= 8:
                     assert checkpoint[segment["name"]].numpy().tobytes() == raw, (seed, segment["name"])
 
 

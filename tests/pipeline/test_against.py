@@ -117,7 +117,7 @@ def test_originals_of_other_sizes(change: int) -> None:
 def frame_of(container: bytes, tensor: str) -> int:
     made = ContainerReader(Reader(io.BytesIO(container)))
     segment = next(i for i in range(len(made.segments)) if made.tensor_name(i) == tensor)
-    return int(made.offsets[made.blocks.holding(segment)[0]])
+    return int(made.frames.begins[made.blocks.holding(segment)[0]])
 
 
 def test_damage_of_the_other_is_its_own(small_blocks: Path) -> None:

@@ -53,7 +53,7 @@ def test_equal_blocks_give_equal_frames_wherever_they_stand() -> None:
     weights = samples.bf16(70_000)
     one = opened(packed(samples.safetensors(("a", "BF16", (70_000,), weights))))
     two = opened(packed(samples.safetensors(("x", "U8", (3,), b"abc"), ("a", "BF16", (70_000,), weights))))
-    assert one.digests[-1] == two.digests[-1]
+    assert one.frames.digests[-1] == two.frames.digests[-1]
 
 
 def test_index_holds_what_was_tried_and_no_sha256_if_not_wanted() -> None:

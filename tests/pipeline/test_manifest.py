@@ -24,6 +24,8 @@ import pennyweight
 from pennyweight import api
 from pennyweight.cli import main
 from pennyweight.errors import CorruptError, InputError, UsageError, VersionError
+from pennyweight.pipeline.container.reader import ContainerReader
+from pennyweight.pipeline.files import Reader
 from pennyweight.pipeline.manifest import MAX_MANIFEST_BYTES, SCHEMA, is_name_of_file, read_manifest
 from pennyweight.pipeline.report import VerifyReport
 
@@ -174,7 +176,7 @@ def test_a_container_of_another_original(model: Path) -> None:
 def test_damage_is_told_as_ever(model: Path) -> None:
     container = model.parent / "packed" / "a.safetensors.pwt"
     data = bytearray(container.read_bytes())
-    data[60] ^= 1
+    data[int(ContainerReader(Reader(io.BytesIO(data))).frames.begins[0]) + 5] ^= 1
     container.write_bytes(data)
     reasons = [reason for _, _, reason in problems(container.parent)]
     assert "a frame is damaged" in reasons

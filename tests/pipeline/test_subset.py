@@ -97,16 +97,15 @@ def test_frames_of_the_others_are_not_read(container: bytes, monkeypatch: pytest
         read.clear()
         check(container, str(part))
         mask = part.of_blocks(made)
-        for block, (first, last) in enumerate(zip(made.offsets[:-1], made.offsets[1:], strict=True)):
-            if block < len(mask):
-                assert any(a < last and first < b for a, b in read) == mask[block]
+        for first, last, wanted in zip(made.frames.begins, made.frames.ends, mask, strict=True):
+            assert any(a < last and first < b for a, b in read) == wanted
 
 
 def test_damage_is_found_by_the_slice_that_has_it(container: bytes) -> None:
     made = opened(container)
     for block in range(len(made.blocks)):
         data = bytearray(container)
-        data[int(made.offsets[block]) + 3] ^= 1
+        data[int(made.frames.begins[block]) + 3] ^= 1
         found = {subset: check(bytes(data), subset) for subset in SLICES}
         bad = [subset for subset, report in found.items() if not report.ok]
         assert bad == [subset for subset in SLICES if Slice.parse(subset).of_blocks(made)[block]]
@@ -131,7 +130,7 @@ def test_every_side_frame_is_found_by_a_slice() -> None:
     assert len(made.side)
     for number in range(len(made.side)):
         data = bytearray(whole)
-        data[int(made.offsets[len(made.blocks) + number]) + 1] ^= 1
+        data[int(made.places.begins[number]) + 1] ^= 1
         assert not check(bytes(data), f"{number % N + 1}/{N}").ok
 
 

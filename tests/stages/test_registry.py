@@ -27,7 +27,7 @@ def test_ids_and_names_are_those_of_the_format() -> None:
     numbered = dict(enumerate(names)) | {13: "ggml", 14: "piecewise"}
     assert {id: stage.name for id, stage in STAGES.items()} == numbered
     assert list(BY_NAME) == list(numbered.values())
-    assert {stage.since for stage in STAGES.values()} == {(0, 1), (0, 2)}
+    assert {stage.since for stage in STAGES.values()} == {(1, 0)}
     assert {stage.fidelity for stage in STAGES.values()} == {Fidelity.LOSSLESS}
 
 
