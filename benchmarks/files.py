@@ -20,11 +20,12 @@ Command = Callable[[Path, Path], list[str | Path]]
 
 @dataclass(frozen=True)
 class Tool:
-    """A way to compress and restore a file: two command lines."""
+    """A way to compress and restore a file: two command lines. And to verify it, the third, if there is one."""
 
     name: str
     compress: Command
     restore: Command
+    verify: Callable[[Path], list[str | Path]] | None = None
 
 
 @dataclass
@@ -47,6 +48,7 @@ class FileRow:
     ratio: float | None = None
     compress: Direction | None = None
     restore: Direction | None = None
+    verify: Direction | None = None
     note: str = ""
 
 
@@ -55,6 +57,7 @@ class _Runs:
     tool: Tool
     compress: list[tuple[Process, float]] = field(default_factory=list)
     restore: list[tuple[Process, float]] = field(default_factory=list)
+    verify: list[tuple[Process, float]] = field(default_factory=list)
     n_bytes: int = 0
     failure: str = ""
 
@@ -68,7 +71,7 @@ def _pennyweight(name: str, *options: str) -> Tool:
     def restore(src: Path, dst: Path) -> list[str | Path]:
         return [command, "restore", src, "-o", dst, "--threads", str(THREADS), "--quiet"]
 
-    return Tool(name, compress, restore)
+    return Tool(name, compress, restore, lambda src: [command, "verify", src, "--threads", str(THREADS)])
 
 
 def _peer(peer: str, name: str) -> Tool:
@@ -140,6 +143,7 @@ def _one_round(run: _Runs, source: Path, counts: bool, copied: list[float], kept
         restore = process(run.tool.restore(packed, back))
         if not filecmp.cmp(source, back, shallow=False):
             raise RuntimeError("decodes to other bytes")
+        verify = process(run.tool.verify(packed)) if run.tool.verify else None
         run.n_bytes = packed.stat().st_size
     except RuntimeError as error:
         run.failure = str(error)
@@ -151,6 +155,8 @@ def _one_round(run: _Runs, source: Path, counts: bool, copied: list[float], kept
         kept.append(copy)
         run.compress.append((compress, copy.wall))
         run.restore.append((restore, copy.wall))
+        if verify:
+            run.verify.append((verify, copy.wall))
 
 
 def _warm_memory(n_bytes: int) -> None:
@@ -165,7 +171,10 @@ def _warm_memory(n_bytes: int) -> None:
 def _row(run: _Runs, size: int) -> FileRow:
     if run.failure:
         return FileRow(run.tool.name, note=run.failure)
-    return FileRow(run.tool.name, run.n_bytes, run.n_bytes / size, _medians(run.compress), _medians(run.restore))
+    verify = _medians(run.verify) if run.verify else None
+    return FileRow(
+        run.tool.name, run.n_bytes, run.n_bytes / size, _medians(run.compress), _medians(run.restore), verify
+    )
 
 
 def _medians(runs: list[tuple[Process, float]]) -> Direction:

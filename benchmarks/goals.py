@@ -148,7 +148,10 @@ def _file_goals(rows: Sequence[FileRow]) -> list[Goal]:
             Goal(f"restore {preset}, faster than zipnn", "x", False, 3, 5, _times(_both(peer)[1], restore)),
             Goal(f"compress {preset}, faster than zipnn", "x", False, 3, 5, _times(_both(peer)[0], compress)),
         ]
-    peaks = [one.peak_bytes / 1e6 for row in rows if OURS in row.name for one in _both(row) if one]
+    plain = tools.get(f"{OURS} default, no SHA-256")
+    verify = plain.verify.work / plain.restore.work if plain and plain.verify and plain.restore else None
+    found.append(Goal("verify, of restore, default", "x", True, 1.05, None, verify))
+    peaks = [one.peak_bytes / 1e6 for row in rows if OURS in row.name for one in (*_both(row), row.verify) if one]
     return [*found, Goal("peak memory", "MB", True, 300, 150, max(peaks, default=None))]
 
 

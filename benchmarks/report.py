@@ -74,9 +74,18 @@ def _memory(rows: list[MemoryRow]) -> list[str]:
 
 
 def _files(rows: list[FileRow]) -> list[str]:
-    heads = ["tool", "size %", "compress s", "x cp", "MB", "restore s", "x cp", "MB"]
+    heads = ["tool", "size %", "compress s", "x cp", "MB", "restore s", "x cp", "MB", "verify s", "x cp"]
     run = [row for row in rows if row.compress is not None]
-    lines = [[row.name, _percent(row.ratio), *_direction(row.compress), *_direction(row.restore)] for row in run]
+    lines = [
+        [
+            row.name,
+            _percent(row.ratio),
+            *_direction(row.compress),
+            *_direction(row.restore),
+            *_direction(row.verify)[:2],
+        ]
+        for row in run
+    ]
     return [*_table(heads, lines), *_not_run([f"{r.name}: {r.note}" for r in rows if r.compress is None])]
 
 

@@ -15,6 +15,7 @@ import xxhash
 from pennyweight.errors import CorruptError
 from pennyweight.pipeline.blocks import TASK_BYTES, Task
 from pennyweight.pipeline.container.description import check_description
+from pennyweight.pipeline.container.frames import FrameReader
 from pennyweight.pipeline.container.index import TensorRecord
 from pennyweight.pipeline.container.reader import ContainerReader
 from pennyweight.pipeline.digests import SegmentDigests
@@ -57,7 +58,7 @@ class Piece(NamedTuple):
 class FrameDecoder:
     """Reads, checks and decodes runs of frames. Thread-safe."""
 
-    def __init__(self, container: ContainerReader, buffers: Buffers) -> None:
+    def __init__(self, container: FrameReader, buffers: Buffers) -> None:
         self._container = container
         self._buffers = buffers
 
@@ -68,10 +69,6 @@ class FrameDecoder:
             return self.check(first, middle) + self.check(middle, last)
         _, _, wrong = self._read(first, last)
         return self._damage(wrong)
-
-    def check_markers(self, first: int, last: int) -> list[Damage]:
-        """Those before their batches which are wrong; of no use but to salvage, so no tensor is wrong for that."""
-        return [Damage(error.reason, offset=error.offset) for error in self._container.check_markers(first, last)]
 
     def decode(self, first: int, last: int, out: Stream) -> list[Damage]:
         """Decode those blocks into `out`, which has their size. Raises VersionError for a stage that is not known."""
@@ -129,6 +126,11 @@ class FrameDecoder:
             n_bytes = int(container.frames.ends[block]) - offset
             found += [Damage(reason, segment, name, offset, n_bytes) for name, segment in named]
         return found
+
+
+def check_markers(container: ContainerReader, first: int, last: int) -> list[Damage]:
+    """Those before batches of these blocks which are wrong. No tensor is, for that: they are of use to salvage only."""
+    return [Damage(error.reason, offset=error.offset) for error in container.check_markers(first, last)]
 
 
 def check_head(container: ContainerReader, *, decode: bool) -> Iterator[Damage]:
@@ -205,7 +207,7 @@ def decode_checked(
     def work(task: Task) -> Piece:
         memory = buffers.take()
         data = memory[: task.n_bytes]
-        damage = frames.decode(task.first, task.last, data) + frames.check_markers(task.first, task.last)
+        damage = frames.decode(task.first, task.last, data) + check_markers(container, task.first, task.last)
         if sink and sink.any_order and not damage:
             with turn:  # a file system lets one in at a time anyway, and others would spin until then
                 sink.write_at(task.offset, [data.data])

@@ -71,7 +71,7 @@ def restore_folder(src: Path, dst: Path, *, threads: int, force: bool, progress:
     result = FolderResult([], 0, 0)
     with Place(src) as place, AtomicFolder(dst, source=src, force=force) as out:
         tree = walk(src)
-        targets = _originals(src, tree.files)
+        targets = originals(src, tree.files)
         out.make(tree.folders)
         counted: set[tuple[int, int]] = set()
         for name in tree.files:
@@ -92,7 +92,7 @@ def _is_weights(name: str, file: Reader) -> bool:
     return Path(name).suffix.lower() in WEIGHT_SUFFIXES or name.endswith(SUFFIX) or is_recognised(file)
 
 
-def _originals(src: Path, files: list[str]) -> dict[str, str]:
+def originals(src: Path, files: list[str]) -> dict[str, str]:
     """The name of the original of each file. InputError if there is no container, or if two files would be one."""
     targets = {name: original_name(src, name) for name in with_containers(src, files)}
     seen: set[str] = set()
@@ -103,7 +103,7 @@ def _originals(src: Path, files: list[str]) -> dict[str, str]:
     return targets
 
 
-def _carried(result: FolderResult, file: Reader, target: Path, progress: Progress | None) -> FolderResult:
+def carry(file: Reader, target: Path, progress: Progress | None) -> None:
     """Copy a file, contents and permissions."""
     check_space(target, file.size)
     buffers = Buffers()
@@ -116,4 +116,8 @@ def _carried(result: FolderResult, file: Reader, target: Path, progress: Progres
         out.commit()
     if progress:
         progress(file.size)
+
+
+def _carried(result: FolderResult, file: Reader, target: Path, progress: Progress | None) -> FolderResult:
+    carry(file, target, progress)
     return result._replace(n_carried=result.n_carried + 1, carried_bytes=result.carried_bytes + file.size)

@@ -159,6 +159,77 @@ class VerifyReport(_Report):
     manifest: str | None
 
 
+class SalvagedTensor(_Report):
+    """A tensor of a container that was salvaged. `reason`, and `offset` in the container, say why it is lost and where.
+
+    `saved_as`: its name in the file of tensors. None where the original was written, or where it is lost.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    n_bytes: int
+    saved: bool
+    saved_as: str | None
+    reason: str | None
+    offset: int | None
+
+    def __str__(self) -> str:
+        return f"tensor {self.name!r}: {self.reason}" + ("" if self.offset is None else f" (at byte {self.offset})")
+
+
+class SalvagedFile(_Report):
+    """What `salvage` made of one container.
+
+    Attributes:
+        file: the container.
+        output: what was written, by its name; None if no tensor is intact.
+        listed: the list of tensors; None where the original was written.
+        whole: everything is intact, so that is the original.
+        proven: "tensors" if they have the digests of the index; "frames" if that is lost, and only the digests of their
+            frames are known.
+        wrong: what is lost that is no tensor.
+        n_bytes, saved_bytes: of the original, and of it what was written.
+        n_tensors, n_saved: how many it has, and how many were written.
+    """
+
+    schema_id = "pennyweight.salvaged/1"
+
+    file: str
+    output: str | None
+    listed: str | None
+    whole: bool
+    proven: Literal["tensors", "frames"]
+    wrong: str | None
+    n_bytes: int
+    saved_bytes: int
+    n_tensors: int
+    n_saved: int
+    tensors: tuple[SalvagedTensor, ...]
+
+
+class SalvageReport(_Report):
+    """What `salvage` did. `ok`: everything was intact. Counts are of the containers of which something was found.
+
+    `problems` are containers of which nothing was. Files of a folder that are no containers are carried, and not
+    counted.
+    """
+
+    schema_id = "pennyweight.salvage/1"
+
+    path: str
+    output: str
+    ok: bool
+    n_bytes: int
+    saved_bytes: int
+    n_tensors: int
+    n_saved: int
+    seconds: float
+    threads: int
+    files: tuple[SalvagedFile, ...]
+    problems: tuple[Problem, ...]
+
+
 class TensorInfo(_Report):
     """A tensor of a container.
 

@@ -17,7 +17,7 @@ from pennyweight.pipeline.blocks import Task
 from pennyweight.pipeline.container.description import check_description
 from pennyweight.pipeline.container.index import TensorRecord
 from pennyweight.pipeline.container.reader import ContainerReader
-from pennyweight.pipeline.decode import Damage, FrameDecoder, Piece
+from pennyweight.pipeline.decode import Damage, FrameDecoder, Piece, check_markers
 from pennyweight.pipeline.digests import SegmentDigests
 from pennyweight.pipeline.progress import Progress
 from pennyweight.pipeline.window import Buffers, in_order, tasks_ahead, worker_pool
@@ -108,7 +108,7 @@ def check_slice(
     def work(task: Task) -> Piece:
         memory = buffers.take()
         damage = frames.decode(task.first, task.last, memory[: task.n_bytes])
-        return Piece(task, memory, damage + frames.check_markers(task.first, task.last))
+        return Piece(task, memory, damage + check_markers(container, task.first, task.last))
 
     def compare(data: NDArray[np.uint8]) -> None:
         for segment, digest in digests.update(data):

@@ -14,7 +14,7 @@ from pennyweight.pipeline.blocks import Task
 from pennyweight.pipeline.container import layout
 from pennyweight.pipeline.container.index import Index, TensorRecord
 from pennyweight.pipeline.container.reader import ContainerReader
-from pennyweight.pipeline.decode import Damage, FrameDecoder, check_head, decode_checked
+from pennyweight.pipeline.decode import Damage, FrameDecoder, check_head, check_markers, decode_checked
 from pennyweight.pipeline.files import Reader, naming
 from pennyweight.pipeline.hashing import Hashing, sha256_of
 from pennyweight.pipeline.manifest import OTHER_SHA256, FileEntry, differences
@@ -226,7 +226,7 @@ def _check_frames(container: ContainerReader, threads: int, found: _Found, progr
         found(damage)
 
     def work(task: Task) -> tuple[Task, list[Damage]]:
-        return task, frames.check(task.first, task.last) + frames.check_markers(task.first, task.last)
+        return task, frames.check(task.first, task.last) + check_markers(container, task.first, task.last)
 
     with worker_pool(threads) as pool:
         for task, wrong in in_order(pool, work, container.blocks.tasks(), tasks_ahead(threads)):

@@ -1,4 +1,4 @@
-"""Spoils small golden containers in every way that an accident might, and says what the readers make of it.
+"""Spoils small golden containers in every way that an accident might, and says what readers and salvage make of it.
 
 `python tests/corruption.py` (`make corruption`) does all of it: every frame, marker and description swapped with
 another, doubled, left out, zeroed, or taken from another container, a second trailer, the index of another as payload;
@@ -19,6 +19,8 @@ from functools import cache
 from itertools import chain, combinations
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from salvaged import salvage
 
 import pennyweight
 from pennyweight.errors import PennyweightError
@@ -128,7 +130,8 @@ def truth(container: bytes) -> tuple[bytes, dict[str, bytes]]:
 def judge(container: bytes, spoilt: bytes) -> Verdict:
     try:
         found, found_fast = not _sound(spoilt, "default"), not _sound(spoilt, "fast")
-        return Verdict(found, found_fast, _restores_wrong(container, spoilt) or _opens_wrong(container, spoilt), None)
+        wrong = (gives_wrong(container, spoilt) for gives_wrong in (_restores_wrong, _opens_wrong, _salvages_wrong))
+        return Verdict(found, found_fast, any(wrong), None)
     except Exception as error:  # whatever it is, it must not be
         return Verdict(False, False, False, f"{type(error).__name__}: {error}")
 
@@ -164,6 +167,18 @@ def _opens_wrong(container: bytes, spoilt: bytes) -> bool:
     except PennyweightError:
         pass
     return False
+
+
+def _salvages_wrong(container: bytes, spoilt: bytes) -> bool:
+    """Whether `salvage` gives another original, or tensors that are none of the container."""
+    try:
+        found = salvage(spoilt)
+    except PennyweightError:
+        return False
+    original, tensors = truth(container)
+    return found.original not in (None, original) or any(
+        tensors.get(name) != raw for name, raw in found.tensors.items()
+    )
 
 
 class Tally:

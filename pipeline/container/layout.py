@@ -75,14 +75,20 @@ def unpack_trailer(data: bytes, file_bytes: int) -> Trailer:
     at = file_bytes - TRAILER_BYTES
     if len(data) < TRAILER_BYTES or at < HEADER_BYTES:
         raise CorruptError("truncated: no trailer", offset=file_bytes)
+    trailer = parse_trailer(data, at)
+    if trailer.offset < HEADER_BYTES or trailer.offset + trailer.stored != at:
+        raise CorruptError("trailer: the index does not end at the trailer", offset=at)
+    return trailer
+
+
+def parse_trailer(data: bytes, at: int) -> Trailer:
+    """The 48 bytes of one that is at `at`, wherever it says that the index is. Raises CorruptError."""
     if data[-len(END_MAGIC) :] != END_MAGIC:
         raise CorruptError("trailer: end magic not found, the file is truncated or something follows it", offset=at)
     (checksum,) = _CHECKSUM.unpack_from(data, _TRAILER.size)
     if xxhash.xxh3_64_intdigest(data[: _TRAILER.size]) != checksum:
         raise CorruptError("trailer: checksum does not match", offset=at)
     trailer = Trailer(*_TRAILER.unpack_from(data))
-    if trailer.offset < HEADER_BYTES or trailer.offset + trailer.stored != at:
-        raise CorruptError("trailer: the index does not end at the trailer", offset=at)
     if max(trailer.stored, trailer.raw) > MAX_INDEX_BYTES:
         raise CorruptError("trailer: the index is larger than 64 MiB", offset=at)
     return trailer

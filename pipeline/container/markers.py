@@ -11,16 +11,13 @@ import xxhash
 from numpy.typing import NDArray
 
 from pennyweight.pipeline.container.limits import MAX_BATCH_FRAMES
+from pennyweight.pipeline.container.search import find
 from pennyweight.pipeline.files import Reader
 
 MAGIC: Final = b"\x89PWM\r\n\x1a\n"
 _HEAD: Final = struct.Struct("<8sQQI")
 _CHECKSUM: Final = struct.Struct("<Q")
 _FIXED_BYTES: Final = _HEAD.size + _CHECKSUM.size
-
-_CHUNK_BYTES: Final = 4 << 20
-"""Of the file, searched at once."""
-
 
 N = TypeVar("N", int, NDArray[np.uint32])
 
@@ -53,14 +50,9 @@ def pack_marker(description: int, first: int, lengths: NDArray[np.uint32], diges
 
 def find_markers(file: Reader, description: int) -> Iterator[Marker]:
     """All sound ones of that container, in the order of the file, wherever they are. Damaged ones are passed over."""
-    sought = MAGIC + description.to_bytes(8, "little")
-    for begin in range(0, file.size, _CHUNK_BYTES):
-        chunk = file.pread(begin, min(_CHUNK_BYTES + len(sought) - 1, file.size - begin))
-        at = chunk.find(sought)
-        while at >= 0:
-            if marker := _read(file, begin + at):
-                yield marker
-            at = chunk.find(sought, at + 1)
+    for at in find(file, MAGIC + description.to_bytes(8, "little")):
+        if marker := _read(file, at):
+            yield marker
 
 
 def _read(file: Reader, offset: int) -> Marker | None:

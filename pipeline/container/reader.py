@@ -10,22 +10,19 @@ import xxhash
 from pennyweight.errors import CorruptError
 from pennyweight.pipeline.blocks import BlockTable, count_blocks
 from pennyweight.pipeline.container import layout, limits, markers
-from pennyweight.pipeline.container.index import FrameTable, Index, Record, TensorRecord, unpack_index
+from pennyweight.pipeline.container.frames import FrameReader
+from pennyweight.pipeline.container.index import FrameTable, Index, unpack_index
 from pennyweight.pipeline.container.places import Ints, Places
-from pennyweight.pipeline.container.side import SideFrames
 from pennyweight.pipeline.container.zipped import unzip
 from pennyweight.pipeline.files import Reader
 
 
-class ContainerReader:
+class ContainerReader(FrameReader):
     """A container that keeps every rule which can be checked without reading its frames.
 
     Attributes:
         index: what it says of itself.
-        blocks: how the original file is cut.
-        places: where all frames are, those at the side first.
-        frames: where those of the blocks are.
-        side: the side frames; none is read before it is needed.
+        segments: those of the index, whose tensors have digests.
         lossy: whether the header says so.
         index_bytes: stored bytes of the index.
     """
@@ -47,26 +44,18 @@ class ContainerReader:
         return container
 
     def _open(self, file: Reader) -> None:
-        self.file = file
         n_tail = min(file.size, layout.TRAILER_BYTES)
         trailer = layout.unpack_trailer(file.pread(file.size - n_tail, n_tail), file.size)
         self.index_bytes, self._end = trailer.stored, trailer.offset
         try:
-            self.index, tables = unpack_index(_read_index(file, trailer))
-            self.blocks, self._table = _cut(self.index, tables)
+            self.index, tables = unpack_index(read_index(file, trailer))
+            blocks, self._table = _cut(self.index, tables)
             begins = _begins(self.index, self._table, trailer.offset)
         except CorruptError as error:
             raise CorruptError(error.reason, tensor=error.tensor, offset=trailer.offset) from None
-        self.places = Places(begins, begins + self._table.lengths, self._table.digests)
         self._firsts = np.cumsum(self._table.batches, dtype=np.int64) - self._table.batches
-        n_side = len(self.index.side)
-        self.frames = self.places.part(n_side)
-        self.side = SideFrames(file, self.index.side, self.places.part(0, n_side))
-
-    @property
-    def segments(self) -> tuple[Record, ...]:
-        """Tensors and gaps, in the order of the original file."""
-        return self.index.segments
+        places = Places(begins, begins + self._table.lengths, self._table.digests)
+        super().__init__(file, self.index.segments, blocks, self.index.side, places)
 
     @property
     def side_bytes(self) -> int:
@@ -77,26 +66,6 @@ class ContainerReader:
     def salvage_bytes(self) -> int:
         """Of description and markers."""
         return self._end - layout.HEADER_BYTES - int(self._table.lengths.sum(dtype=np.int64))
-
-    def tensor_name(self, segment: int) -> str | None:
-        """Name of the tensor that is this segment; None for a gap."""
-        record = self.segments[segment]
-        return record.name if isinstance(record, TensorRecord) else None
-
-    def frame_lengths(self, first: int, last: int) -> list[int]:
-        """Stored bytes of each of the blocks first <= block < last."""
-        lengths: list[int] = (self.frames.ends[first:last] - self.frames.begins[first:last]).tolist()
-        return lengths
-
-    def read_frames(self, first: int, last: int, out: memoryview) -> None:
-        """Read the frames of those blocks back to back into `out`, which has their size. Thread-safe."""
-        begins, ends, _ = self.frames.part(first, last)
-        joints = np.flatnonzero(begins[1:] != ends[:-1]) + 1
-        at = 0
-        for run in np.split(np.arange(last - first), joints) if last > first else ():
-            begin, end = int(begins[run[0]]), int(ends[run[-1]])
-            self.file.pread_into(begin, out[at : at + end - begin])
-            at += end - begin
 
     def check_markers(self, first: int, last: int) -> Iterator[CorruptError]:
         """Those before batches that begin with one of the frames of the blocks first <= block < last."""
@@ -118,7 +87,8 @@ class ContainerReader:
                 yield CorruptError("a marker does not agree with the index", offset=at)
 
 
-def _read_index(file: Reader, trailer: layout.Trailer) -> bytes:
+def read_index(file: Reader, trailer: layout.Trailer) -> bytes:
+    """The raw index. Raises CorruptError."""
     stored = file.pread(trailer.offset, trailer.stored)
     if xxhash.xxh3_64_intdigest(stored) != trailer.xxh3_64:
         raise CorruptError("index: checksum does not match")

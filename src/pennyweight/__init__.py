@@ -1,6 +1,6 @@
 """Makes neural-network checkpoints smaller without changing a bit, and proves it."""
 
-from pennyweight.api import compress, inspect, open, restore, verify
+from pennyweight.api import compress, inspect, manifest, open, restore, salvage, verify
 from pennyweight.errors import (
     CorruptError,
     InputError,
@@ -21,7 +21,9 @@ __all__ = [
     "VersionError",
     "compress",
     "inspect",
+    "manifest",
     "open",
     "restore",
+    "salvage",
     "verify",
 ]

@@ -1,4 +1,4 @@
-"""The face: compress, restore, verify, inspect, open. The only door for users; the command line is one of them."""
+"""The face: compress, restore, verify, salvage, inspect, open. The only door for users; the command line uses it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ from pennyweight.pipeline.report import (
     Converted,
     InspectReport,
     RestoreReport,
+    SalvageReport,
     VerifiedFile,
     VerifyReport,
     ratio,
     total_of,
 )
 from pennyweight.pipeline.restore import restore_file
+from pennyweight.pipeline.salvage_folder import salvage_alone, salvage_folder
 from pennyweight.pipeline.subset import Slice
 from pennyweight.pipeline.targets import Source, folder_of, target_of, with_suffix, without_suffix
 from pennyweight.pipeline.tree import Place
@@ -234,6 +236,47 @@ def verify(
         n_checked_tensors=len(checked),
         checked_bytes=sum(tensor.n_bytes for tensor in checked),
         manifest=None if manifest is None else label(manifest),
+    )
+
+
+def salvage(
+    src: PathLike,
+    dst: PathLike,
+    *,
+    threads: int | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> SalvageReport:
+    """Write what is left of a damaged container, or of those of a folder, into the new folder `dst`.
+
+    Where everything is intact, that is the original; else NAME.salvaged.safetensors, the tensors that are, and
+    NAME.salvage.json, a list of all with what is lost and why. Works also where the index, or the end of the file, is
+    lost: docs/salvage.md. Look at `ok`.
+
+    Args:
+        progress: called, by this thread, with the bytes decoded since the last call: to see what is intact, and to
+            write that.
+
+    Raises:
+        CorruptError: nothing is left that says what the container held. Then nothing is left at `dst`.
+        VersionError, InputError: as in `restore`.
+    """
+    begun, n_threads = time.perf_counter(), thread_count(threads)
+    source, target = Path(src), Path(dst)
+    run = salvage_folder if folder_of(src) else salvage_alone
+    files, problems = run(source, target, threads=n_threads, force=force, progress=progress)
+    return SalvageReport(
+        path=label(src),
+        output=label(target),
+        ok=not problems and all(file.whole for file in files),
+        n_bytes=sum(file.n_bytes for file in files),
+        saved_bytes=sum(file.saved_bytes for file in files),
+        n_tensors=sum(file.n_tensors for file in files),
+        n_saved=sum(file.n_saved for file in files),
+        seconds=time.perf_counter() - begun,
+        threads=n_threads,
+        files=tuple(files),
+        problems=tuple(problems),
     )
 
 

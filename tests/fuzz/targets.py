@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from fuzz import of_containers, of_frames, of_sources, of_texts, seeds_of_sources
+from fuzz import of_containers, of_frames, of_salvage, of_sources, of_texts, seeds_of_sources
 from fuzz.of_sources import of_format
 
 from pennyweight.pipeline.sources import gguf, npy, npz, onnx, tflite, torch_dcp, torch_legacy, torch_zip
@@ -30,6 +30,7 @@ class Target(NamedTuple):
 
 TARGETS: Final = {
     "container_open": Target(of_containers.check, of_containers.seeds, n=2500, max_bytes=4096),
+    "salvage": Target(of_salvage.check, of_salvage.seeds, n=1000, max_bytes=4096),
     "frame": Target(of_frames.check, of_frames.seeds),
     "plan": Target(of_texts.check_plan, of_texts.plans, max_bytes=1024),
     "preset": Target(of_texts.check_preset, of_texts.presets, n=1500, max_bytes=8192),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from pennyweight.cli import benching, checking, converting, extracting, recording
+from pennyweight.cli import benching, checking, converting, extracting, recording, salvaging
 from pennyweight.cli.outcome import run_command
 
 
@@ -30,6 +30,7 @@ for command in (
     converting.compress,
     converting.restore,
     checking.verify,
+    salvaging.salvage,
     checking.inspect,
     extracting.extract,
     recording.manifest,

@@ -38,6 +38,7 @@ MAX_SHOWN = 20
 @click.option(
     "--subset", metavar="N/T|P%", help="decode a part only: the Nth of T slices, or one of P percent by chance"
 )
+@options.threads
 @click.option("--require-lossless", is_flag=True, help="fail if anything is stored with loss")
 @click.option(
     "--report",
@@ -56,6 +57,7 @@ def verify(
     manifest: str | None,
     level: Literal["fast", "full"] | None,
     subset: str | None,
+    threads: int | None,
     require_lossless: bool,
     written: tuple[tuple[str, str], ...],
     as_json: bool,
@@ -69,6 +71,7 @@ def verify(
             level=level or "default",
             subset=subset,
             require_lossless=require_lossless,
+            threads=threads,
             progress=progress,
         )
     reports.write(report, written)
