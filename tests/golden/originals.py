@@ -15,6 +15,7 @@ import numpy as np
 import samples
 import spec_encoder
 import spec_nodes
+from fuzz import seeds_of_sources
 from numpy.typing import NDArray
 from spec_index import DTYPE_BITS
 from spec_maker import Maker
@@ -22,6 +23,8 @@ from spec_nodes import CONSTANT, FLOATFIELDS, HUFFMAN, RANS, ZSTD, node, store
 
 from pennyweight.stages.cells import OF_DTYPE
 from pennyweight.testing.gguf import gguf_file, quantised_cells
+from pennyweight.testing.hdf5 import HDF5Data, hdf5_file
+from pennyweight.testing.torch import zip_file
 from pennyweight.types import DType
 
 RNG = np.random.default_rng(20_250_101)
@@ -225,9 +228,30 @@ def of_cells() -> Iterator[Golden]:
         yield Golden(f"gguf-{dtype.label}", f"cells of {dtype.label}", "default", file)
 
 
+def of_formats() -> Iterator[Golden]:
+    """A file of every format that is read, and of none that has floats in it."""
+    inside = hdf5_file([HDF5Data("a", DType.F32, (8, 8), floats("F32", 64))])
+    chunked = HDF5Data("b", DType.F16, (8, 8), floats("F16", 64), chunk=(4, 8))
+    files = {
+        "torch-zip": seeds_of_sources.torch_zips()[0],
+        "torch-legacy": seeds_of_sources.torch_legacies()[0],
+        "torch-tar": seeds_of_sources.torch_tars()[0],
+        "torch-dcp": seeds_of_sources.torch_dcps()[1],
+        "npy": seeds_of_sources.npy()[0],
+        "npz": seeds_of_sources.npz()[2],
+        "tflite": seeds_of_sources.tflite()[1],
+        "onnx": seeds_of_sources.onnx()[1],
+        "hdf5": hdf5_file([HDF5Data("a", DType.F64, (9,), floats("F64", 9)), chunked]),
+        "keras": zip_file({"config.json": b"{}", "model.weights.h5": inside}),
+        "float-runs": b"no known format" + floats("F32", 2_000) + bytes(99) + floats("BF16", 2_000),
+    }
+    for name, file in files.items():
+        yield Golden(f"source-{name}", f"a file of {name}", "default", file)
+
+
 def goldens() -> list[Golden]:
     made = (
         *(of_dtypes, of_fields, of_exact, of_small_segments, of_scales, of_modes, of_sources, of_others),
-        *(of_predictions, of_cells),
+        *(of_predictions, of_cells, of_formats),
     )
     return [golden for each in made for golden in each()]
