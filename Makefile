@@ -77,7 +77,7 @@ crash: $(VENV)/installed ## lose power, fail the disk, and kill RUNS=500 runs; s
 	@echo "== crash"
 	PENNYWEIGHT_CRASH_RUNS=$(RUNS) $(BIN)/python -m pytest --capture=no tests/crash
 
-frameworks: $(VENV)/frameworks ## torch, for the tests that let it read what was restored
+frameworks: $(VENV)/frameworks ## torch, to read what was restored, and model-signing: tests do without
 
 notebooks: $(VENV)/installed ## run the notebooks and keep their outputs
 	@echo "== notebooks"
@@ -113,7 +113,7 @@ $(VENV)/tools: pyproject.toml constraints-dev.txt
 
 # Not among the tools: where pip finds no build of torch for the CPU it brings gigabytes.
 $(VENV)/frameworks: $(VENV)/tools
-	@echo "== frameworks: torch"
+	@echo "== frameworks: torch, model-signing"
 	$(PIP) install --quiet --constraint constraints-dev.txt --group frameworks
 	@touch $@
 
