@@ -31,7 +31,7 @@ one, or a little more where bytes are missing and a marker's frames run into the
 
 
 def find_remains(file: Reader) -> tuple[FrameReader, Index | None]:
-    """The frames: by the index where all is in its place, else those that markers name. And the index, if it is left.
+    """The frames: where the index says that they are, or else where a marker does. And the index, if it is left.
 
     Raises:
         CorruptError: neither index nor description is left, so nothing says what the frames are.
@@ -43,7 +43,22 @@ def find_remains(file: Reader) -> tuple[FrameReader, Index | None]:
         container = ContainerReader.without_header(file)
     except CorruptError as error:
         return _by_markers(file, error)
-    return container, container.index
+    return _with_markers(container), container.index
+
+
+def _with_markers(container: ContainerReader) -> FrameReader:
+    """With frames that are not where they should be where a marker says: of a file that was put together wrongly."""
+    places = container.places
+    lost = np.array(
+        [not _is_there(container.file, *place) for place in zip(*map(np.ndarray.tolist, places), strict=True)]
+    )
+    if not lost.any():
+        return container
+    index = container.index
+    found = _found(container.file, _described_in(index), _sizes(index, container.blocks))
+    use = lost & (found.ends > 0) & (found.digests == places.digests)
+    moved = Places(*(np.where(use, one, other) for one, other in zip(found, places, strict=True)))
+    return FrameReader(container.file, container.segments, container.blocks, index.side, moved)
 
 
 def _by_markers(file: Reader, damage: CorruptError) -> tuple[FrameReader, Index | None]:
@@ -81,8 +96,13 @@ def _frames_found(file: Reader, digest: int, known: Description) -> FrameReader:
     if n_blocks > limits.MAX_FRAMES:
         raise CorruptError(f"description: {n_blocks} blocks are more than an index has room for")
     blocks = BlockTable.of(*known.cut)
-    places = _found(file, digest, np.append(np.array(known.side, dtype=np.int64), blocks.sizes))
+    places = _found(file, digest, _sizes(known, blocks))
     return FrameReader(file, known.segments, blocks, known.side, places)
+
+
+def _sizes(known: Description, blocks: BlockTable) -> Ints:
+    """Decoded bytes of all frames."""
+    return np.append(np.array(known.side, dtype=np.int64), blocks.sizes)
 
 
 def _indexes(file: Reader) -> Iterator[Index]:
@@ -115,9 +135,13 @@ def _found(file: Reader, description: int, sizes: Ints) -> Places:
             left -= end - begin
             if left < 0:
                 return Places(begins, ends, digests)
-            if begins[number] == 0 and xxhash.xxh3_64_intdigest(file.pread(begin, end - begin)) == digest:
+            if begins[number] == 0 and _is_there(file, begin, end, digest):
                 begins[number], ends[number], digests[number] = begin, end, digest
     return Places(begins, ends, digests)
+
+
+def _is_there(file: Reader, begin: int, end: int, digest: int) -> bool:
+    return xxhash.xxh3_64_intdigest(file.pread(begin, end - begin)) == digest
 
 
 def _frames_of(marker: Marker, sizes: Ints, file_bytes: int) -> Iterator[tuple[int, int, int, int]]:

@@ -198,6 +198,19 @@ def test_bytes_that_came_in_or_went_lose_one_batch(change: str, container: bytes
         assert salvage(container[: one.offset] + b"123" + container[one.offset :]).original == DATA
 
 
+def test_bytes_that_came_in_and_as_many_that_went(container: bytes) -> None:
+    """All is in its place but what stands between, and that is found, too."""
+    one, other = markers_of(container)[2], markers_of(container)[-3]
+    at, end = other.end + 3, one.end + int(one.lengths.sum())
+    frames = frames_of(container)
+    torn = [names for begin, _, names in frames if begin == other.end]
+    behind = [names for begin, _, names in frames if one.end <= begin < end]
+    for place, lost in ((one.offset, torn), (one.end + 5, torn + behind)):
+        found = salvage(container[:place] + b"123" + container[place:at] + container[at + 3 :])
+        assert found.file.proven == "tensors"
+        check_all_but(found, set().union(*lost))
+
+
 def test_the_list_says_why_and_where(container: bytes) -> None:
     made = opened(container)
     at = int(made.frames.begins[made.blocks.holding(2)[0]])
