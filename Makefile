@@ -69,7 +69,7 @@ cmake -S native -B build/fuzz/native -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE
 cmake --build build/fuzz/native
 endef
 
-corruption: $(VENV)/installed ## spoil golden containers, half a million times; says what was found (about 15 minutes)
+corruption: $(VENV)/installed ## spoil golden containers, half a million times; says what was found (about an hour)
 	@echo "== corruption"
 	$(BIN)/python tests/corruption.py
 
