@@ -101,6 +101,11 @@ class BlockTable:
             yield Task(first, stop, start, int(self.offsets[stop]) - start)
             first = stop
 
+    def tasks_of(self, chosen: NDArray[np.bool_]) -> Iterator[Task]:
+        """Those of the blocks that are chosen, (n,), and of no others."""
+        edges = np.flatnonzero(np.diff(chosen, prepend=False, append=False))
+        return (task for first, last in edges.reshape(-1, 2).tolist() for task in self.tasks(first, last))
+
 
 def count_blocks(segment_bytes: Sequence[int], block_bytes: int, cell_bytes: Sequence[int] | int = 1) -> int:
     """Number of blocks, without making a table of them."""

@@ -133,12 +133,16 @@ def check_markers(container: ContainerReader, first: int, last: int) -> list[Dam
     return [Damage(error.reason, offset=error.offset) for error in container.check_markers(first, last)]
 
 
+def check_said_before(container: ContainerReader) -> Iterator[Damage]:
+    """What is wrong with the description and the markers of side frames."""
+    for wrong in (check_description(container.file, container.index), *container.check_side_markers()):
+        if wrong:
+            yield Damage(wrong.reason, offset=wrong.offset)
+
+
 def check_head(container: ContainerReader, *, decode: bool) -> Iterator[Damage]:
-    """What is wrong before the blocks: description, side frames (with `decode`, decoded), and their markers."""
-    if wrong := check_description(container.file, container.index):
-        yield Damage(wrong.reason, offset=wrong.offset)
-    for wrong in container.check_side_markers():
-        yield Damage(wrong.reason, offset=wrong.offset)
+    """What is wrong before the blocks: what is said there, and side frames (with `decode`, decoded)."""
+    yield from check_said_before(container)
     for number in range(len(container.side)):
         try:
             error = container.side.check(number)

@@ -124,12 +124,10 @@ class _Salvage:
         chosen = np.zeros(len(blocks), dtype=np.bool_)
         for i in self.intact:
             chosen[slice(*blocks.holding(i))] = True
-        edges = np.flatnonzero(np.diff(chosen, prepend=False, append=False))
         check_space(path, file.n_bytes)
         with AtomicFile(path, force=False) as out:
             out.write_at(0, [file.head])
-            tasks = (task for first, last in edges.reshape(-1, 2).tolist() for task in blocks.tasks(first, last))
-            for piece in self._again(tasks):
+            for piece in self._again(blocks.tasks_of(chosen)):
                 for i, begin, end in self._inside(piece.task):
                     if i in begins:
                         at = begins[i] + begin - int(blocks.starts[i])

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from pennyweight.errors import CorruptError, UsageError
 from pennyweight.pipeline.blocks import Task
-from pennyweight.pipeline.container.description import check_description
 from pennyweight.pipeline.container.index import TensorRecord
 from pennyweight.pipeline.container.reader import ContainerReader
-from pennyweight.pipeline.decode import Damage, FrameDecoder, Piece, check_markers
+from pennyweight.pipeline.decode import Damage, FrameDecoder, Piece, check_markers, check_said_before
 from pennyweight.pipeline.digests import SegmentDigests
 from pennyweight.pipeline.progress import Progress
 from pennyweight.pipeline.window import Buffers, in_order, tasks_ahead, worker_pool
@@ -91,9 +90,8 @@ def check_slice(
     checked: Mask = np.diff(blocks.starts) == 0
     held = np.flatnonzero(~checked)
     checked[held] = chosen[np.searchsorted(blocks.offsets, blocks.starts[held], side="right") - 1]
-    for wrong in (check_description(container.file, container.index), *container.check_side_markers()):
-        if wrong:
-            found(Damage(wrong.reason, offset=wrong.offset))
+    for wrong in check_said_before(container):
+        found(wrong)
     for number in range(part.number - 1, len(container.side), part.of):
         try:
             container.side[number]
@@ -117,10 +115,8 @@ def check_slice(
             if not known and isinstance(record, TensorRecord) and digest != record.xxh3_128:
                 found(Damage("decoded bytes do not match the tensor's digest", segment, record.name))
 
-    edges = np.flatnonzero(np.diff(chosen, prepend=False, append=False))
-    tasks = (task for first, last in edges.reshape(-1, 2).tolist() for task in blocks.tasks(first, last))
     with worker_pool(threads) as pool:
-        for piece in in_order(pool, work, tasks, tasks_ahead(threads)):
+        for piece in in_order(pool, work, blocks.tasks_of(chosen), tasks_ahead(threads)):
             for damage in piece.damage:
                 damaged.add(damage.segment)
                 found(damage)

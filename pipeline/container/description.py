@@ -6,17 +6,15 @@ import struct
 from typing import Final, NamedTuple
 
 import xxhash
-import zstandard
 
 from pennyweight.errors import CorruptError
 from pennyweight.pipeline.container import limits
 from pennyweight.pipeline.container.index import Description, GapRecord, Index, parse
 from pennyweight.pipeline.container.layout import HEADER_BYTES
-from pennyweight.pipeline.container.zipped import unzip
+from pennyweight.pipeline.container.zipped import unzip, zip_raw
 from pennyweight.pipeline.files import Reader
 
 _HEAD: Final = struct.Struct("<IIQ")
-_LEVEL: Final = 3
 
 
 class Packed(NamedTuple):
@@ -29,7 +27,7 @@ class Packed(NamedTuple):
 def pack_description(description: Description) -> Packed:
     """As it stands behind the header."""
     raw = description.model_dump_json().encode()
-    stored = zstandard.ZstdCompressor(level=_LEVEL).compress(raw)
+    stored = zip_raw(raw)
     digest = xxhash.xxh3_64_intdigest(stored)
     return Packed(_HEAD.pack(len(stored), len(raw), digest) + stored, digest)
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 import xxhash
-import zstandard
 
 from pennyweight.errors import InputError
 from pennyweight.pipeline.container import limits
@@ -16,8 +14,7 @@ from pennyweight.pipeline.container.description import pack_description
 from pennyweight.pipeline.container.index import Description, FrameTable, Index, pack_index
 from pennyweight.pipeline.container.layout import Trailer, pack_header, pack_trailer
 from pennyweight.pipeline.container.markers import pack_marker
-
-_INDEX_LEVEL: Final = 3
+from pennyweight.pipeline.container.zipped import zip_raw
 
 
 class ContainerWriter:
@@ -56,7 +53,7 @@ class ContainerWriter:
             np.array(self._batches, dtype=np.uint32),
         )
         raw = pack_index(index, frames)
-        stored = zstandard.ZstdCompressor(level=_INDEX_LEVEL).compress(raw)
+        stored = zip_raw(raw)
         if max(len(raw), len(stored)) > limits.MAX_INDEX_BYTES:
             raise InputError(f"an index of {len(raw)} bytes is more than readers take: {limits.MAX_INDEX_BYTES}")
         trailer = pack_trailer(Trailer(self.offset, len(stored), len(raw), xxhash.xxh3_64_intdigest(stored)))

@@ -1,4 +1,4 @@
-"""Takes apart the zstd frames that hold JSON: docs/format.md 1.3 and 1.6."""
+"""The zstd frames that hold JSON: docs/format.md 1.3 and 1.6."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ import zstandard
 from pennyweight.errors import CorruptError
 
 _MAGIC: Final = b"\x28\xb5\x2f\xfd"
+_LEVEL: Final = 3
+
+
+def zip_raw(raw: bytes) -> bytes:
+    """One frame, which declares their number."""
+    return zstandard.ZstdCompressor(level=_LEVEL).compress(raw)
 
 
 def unzip(stored: bytes, n_raw: int, part: str) -> bytes:
