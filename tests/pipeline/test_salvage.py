@@ -2,71 +2,25 @@
 
 from __future__ import annotations
 
-import io
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import safetensors
 import samples
 import spec_encoder
-import xxhash
-from fuzz.bounds import bounded_memory, bounded_time
-from salvaged import Salvaged, salvage, salvage_from
+from salvaged import Salvaged, salvage
 from samples import packed
+from wrecks import DATA, RAWS, TENSORS, damaged, opened, zeros
 
 import pennyweight
-from pennyweight.errors import CorruptError, InputError, VersionError
-from pennyweight.pipeline.container import layout, markers
-from pennyweight.pipeline.container.reader import ContainerReader
-from pennyweight.pipeline.files import Reader
-from pennyweight.testing.gguf import gguf_file, quantised_cells
-from pennyweight.types import DType
+from pennyweight.errors import CorruptError
+from pennyweight.pipeline.container import markers
 
-Change = Callable[[bytearray], object]
-
-
-@pytest.fixture(autouse=True)
-def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many batches in a small file."""
-    monkeypatch.setattr("pennyweight.pipeline.blocks.TASK_BYTES", 4096)
-
-
-TENSORS = [(f"t{i}", "BF16", (1_000, 3), samples.bf16(3_000, i)) for i in range(6)]
-TENSORS += [("none", "F32", (0,), b""), ("one", "U8", (), b"\7"), ("two", "I16", (2,), b"abcd")]
-RAWS = {name: raw for name, _, _, raw in TENSORS}
-DATA = samples.safetensors(*TENSORS)
-
-
-@pytest.fixture(scope="module")
-def container(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    preset = tmp_path_factory.mktemp("preset") / "small.toml"
-    preset.write_text(samples.SMALL_BLOCKS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pennyweight.pipeline.blocks.TASK_BYTES", 4096)
-        return packed(DATA, preset=preset)
-
-
-def opened(container: bytes) -> ContainerReader:
-    return ContainerReader(Reader(io.BytesIO(container)))
+pytestmark = pytest.mark.usefixtures("small_tasks")
 
 
 def markers_of(container: bytes) -> list[markers.Marker]:
     made = opened(container)
     return [*markers.find_markers(made.file, int(made.index.description_xxh3_64, 16))]
-
-
-def damaged(container: bytes, *changes: Change) -> bytes:
-    data = bytearray(container)
-    for change in changes:
-        change(data)
-    return bytes(data)
-
-
-def zeros(first: int, last: int) -> Change:
-    return lambda data: data.__setitem__(slice(first, last), bytes(last - first))
 
 
 def frames_of(container: bytes) -> list[tuple[int, int, set[str]]]:
@@ -280,173 +234,3 @@ def test_two_containers_in_one_file(container: bytes) -> None:
     front = other[: 40 + opened(other).index.description_bytes]
     assert salvage(front).lost == {"a", "b"}
     assert salvage(front + container).original == DATA  # of what the first describes there is nothing
-
-
-def test_all_dtypes_can_be_read_by_the_library(container: bytes, tmp_path: Path) -> None:
-    tensors = [
-        (dtype.label, dtype.label, (8, 3), bytes(range(3 * dtype.bits))) for dtype in DType if dtype.weights == 1
-    ]
-    tensors += [("__metadata__", "U8", (3,), b"abc"), ("__metadata__.0", "U8", (1,), b"d"), ("lost", "U8", (1,), b"x")]
-    segments = [spec_encoder.tensor(name, dtype, shape, raw) for name, dtype, shape, raw in tensors]
-    raws = [raw for *_, raw in tensors]
-    segments[-1]["xxh3_128"] = "0" * 32
-    frame = spec_encoder.store(b"".join(raws))
-    (tmp_path / "x.pwt").write_bytes(
-        spec_encoder.Container([frame], spec_encoder.describe(segments, raws, 524_288)).pack()
-    )
-    report = pennyweight.salvage(tmp_path / "x.pwt", tmp_path / "out")
-    read = dict(safetensors.deserialize((tmp_path / "out/x.salvaged.safetensors").read_bytes()))
-    names = {tensor.name: tensor.saved_as for tensor in report.files[0].tensors}
-    assert names["__metadata__"] == "__metadata__.1"
-    for name, dtype, shape, raw in tensors[:-1]:
-        given = read.pop(str(names[name]))
-        assert (given["dtype"], tuple(given["shape"]), bytes(given["data"])) == (dtype, shape, raw)
-    assert not read
-
-
-def test_quantised_tensors_come_as_bytes_with_their_dtype(tmp_path: Path) -> None:
-    cells = quantised_cells(DType.Q4_K, 4)
-    data = gguf_file({"q": (DType.Q4_K, (4, 256), cells), "f": (DType.F32, (2,), b"12345678")})
-    (tmp_path / "m.gguf.pwt").write_bytes(damaged(packed(data), lambda made: made.extend(b"x")))
-    whole = pennyweight.salvage(tmp_path / "m.gguf.pwt", tmp_path / "out")
-    assert (tmp_path / "out" / "m.gguf").read_bytes() == data
-    assert whole.ok
-    segments = [spec_encoder.tensor("q", "Q4_K", [4, 256], cells), {"n_bytes": 5}]
-    lie = spec_encoder.describe(segments, [cells, b"12345"], 524_288) | {"gaps_xxh3_128": "0" * 32}
-    found = salvage(spec_encoder.Container([spec_encoder.store(cells + b"12345")], lie).pack())
-    assert found.tensors == {"q": cells}
-    (tmp_path / "y.pwt").write_bytes(spec_encoder.Container([spec_encoder.store(cells + b"12345")], lie).pack())
-    pennyweight.salvage(tmp_path / "y.pwt", tmp_path / "y")
-    with safetensors.safe_open(tmp_path / "y/y.salvaged.safetensors", "np") as file:
-        assert json.loads(file.metadata()["quantised"]) == {"q": {"dtype": "Q4_K", "shape": [4, 256]}}
-        assert file.get_tensor("q").tobytes() == cells
-
-
-def test_another_version_is_not_salvaged() -> None:
-    made = spec_encoder.one_frame(spec_encoder.store(b"x"), b"x")
-    made.version = (1, 1)
-    with pytest.raises(VersionError, match=r"needs format 1\.1"):
-        salvage(made.pack())
-
-
-@pytest.mark.parametrize("data", [b"", b"x" * 500, samples.small(), layout.MAGIC], ids=["none", "x", "model", "magic"])
-def test_what_is_no_container(data: bytes) -> None:
-    with pytest.raises(CorruptError, match="nothing is left that says what it held"):
-        salvage(data)
-
-
-def test_a_description_of_a_petabyte() -> None:
-    metadata = spec_encoder.describe([], [], 1024)
-    metadata |= {"n_bytes": 10**15, "segments": [{"n_bytes": 10**15}]}
-    with bounded_memory(), bounded_time(), pytest.raises(CorruptError, match="976562500000 blocks are more than"):
-        salvage(spec_encoder.Container([], metadata).pack())
-
-
-def test_markers_that_all_name_the_same_bytes_are_not_read_for_ever() -> None:
-    """32,000 markers, each before a frame of a megabyte that holds the others: 32 GB to be compared."""
-    n, size = 16_000, 1 << 20
-    segments = [{"n_bytes": size}] * n
-    made = spec_encoder.Container([], spec_encoder.describe([], [], size), batches=[])
-    made.metadata |= {"n_bytes": n * size, "segments": segments}
-    description, digest = made.described()
-    many = b"".join(spec_encoder.marker(digest, i % n, [size], [1]) for i in range(2 * n))
-    head = made.pack()[:40]
-    with bounded_memory(), bounded_time():
-        found = salvage(head + description + many + bytes(size))
-    assert found.file.saved_bytes == 0
-
-
-def test_hostile_markers_are_passed_over(container: bytes) -> None:
-    made = opened(container)
-    end = len(container) - 48 - made.index_bytes
-    digest = int(made.index.description_xxh3_64, 16)
-    n = len(made.places.begins)
-    lies = [
-        spec_encoder.marker(digest, n, [5], [1]),
-        spec_encoder.marker(digest, n - 1, [5, 5], [1, 1]),
-        spec_encoder.marker(digest, (1 << 64) - 1, [5], [1]),
-        spec_encoder.marker(digest, 0, [1 << 31], [1]),
-        spec_encoder.marker(digest, 0, [], []),
-        spec_encoder.marker(digest, 0, [5] * 513, [1] * 513),
-        spec_encoder.marker(digest, 0, [0] * 5, [xxhash.xxh3_64_intdigest(b"")] * 5),
-        spec_encoder.marker(digest, 0, [5], [1])[:-1] + b"\0",
-    ]
-    first = 40 + made.index.description_bytes
-    spoilt = container[:first] + b"".join(lies) + container[first:end] + lies[0][:30]
-    assert salvage(spoilt).original == DATA
-
-
-def test_a_file_that_changes_meanwhile(container: bytes) -> None:
-    class Changing(Reader):
-        n_reads = 0
-
-        def pread_into(self, offset: int, view: memoryview) -> None:
-            super().pread_into(offset, view)
-            self.n_reads += 1
-            if self.n_reads > 20:
-                view[0] ^= 1
-
-    begin = int(opened(container).frames.begins[0])
-    spoilt = damaged(container, zeros(begin, begin + 9))
-    for data in (container, spoilt):
-        with pytest.raises(InputError, match="changed while it was read"):
-            salvage_from(Changing(io.BytesIO(data)))
-
-
-@pytest.fixture
-def folder(container: bytes, tmp_path: Path) -> Path:
-    """One whole, one that is cut, one of which nothing is left, and one that is none."""
-    source = tmp_path / "model"
-    (source / "deep").mkdir(parents=True)
-    (source / "a.safetensors.pwt").write_bytes(container)
-    (source / "deep" / "b.safetensors.pwt").write_bytes(container[: len(container) // 2])
-    (source / "c.safetensors.pwt").write_bytes(bytes(1_000))
-    (source / "config.json").write_text("{}")
-    return source
-
-
-def test_a_folder(folder: Path) -> None:
-    done: list[int] = []
-    report = pennyweight.salvage(folder, folder.parent / "out", threads=2, progress=done.append)
-    out = folder.parent / "out"
-    assert {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()} == {
-        "a.safetensors",
-        "deep/b.safetensors.salvaged.safetensors",
-        "deep/b.safetensors.salvage.json",
-        "config.json",
-    }
-    assert (out / "a.safetensors").read_bytes() == DATA
-    assert [file.whole for file in report.files] == [True, False]
-    assert [problem.file for problem in report.problems] == [str(folder / "c.safetensors.pwt")]
-    assert not report.ok
-    assert report.n_tensors == 2 * len(TENSORS)
-    assert report.n_saved == sum(file.n_saved for file in report.files)
-    assert sum(done) > 2 * len(DATA)
-    listed: dict[str, Any] = json.loads((out / "deep/b.safetensors.salvage.json").read_text())
-    assert listed.pop("schema") == "pennyweight.salvaged/1"
-    assert listed == report.files[1].model_dump(mode="json")
-
-
-def test_targets(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = folder / "a.safetensors.pwt"
-    target = folder.parent / "out"
-    target.mkdir()
-    (target / "old").write_text("x")
-    with pytest.raises(InputError, match="exists already"):
-        pennyweight.salvage(source, target)
-    assert [path.name for path in target.iterdir()] == ["old"]
-    pennyweight.salvage(source, target, force=True)
-    assert [path.name for path in target.iterdir()] == ["a.safetensors"]
-    with pytest.raises(InputError, match="holds the source"):
-        pennyweight.salvage(source, folder, force=True)
-    with pytest.raises(InputError, match="No such file"):
-        pennyweight.salvage(folder / "missing", folder.parent / "new")
-    assert not (folder.parent / "new").exists()
-    monkeypatch.setattr("pennyweight.pipeline.salvage.check_space", _no_room)
-    with pytest.raises(InputError, match="no room"):
-        pennyweight.salvage(source, folder.parent / "new")
-    assert not (folder.parent / "new").exists()
-
-
-def _no_room(path: Path, n_bytes: int) -> None:
-    raise InputError(f"{path}: no room for {n_bytes}")
